@@ -1,0 +1,131 @@
+import type { FinishReason, TokenLogprob } from "../../scheduler/contracts.ts";
+import type { SamplingParams } from "../../scheduler/sampling-params.ts";
+import type { ModelInfo } from "../../models/model-info.ts";
+import type { SchedulerStats } from "../../scheduler/contracts.ts";
+
+/** One prompt, tokenized. */
+export interface Prompt {
+  readonly tokenIds: readonly number[];
+}
+
+/** A client's request after parsing: everything is checked, defaulted and tokenized. */
+export interface GenerationRequest {
+  readonly requestId: string;
+  /** p prompts times n choices; choice index = promptIndex * n + i. */
+  readonly prompts: readonly Prompt[];
+  readonly numChoices: number;
+  readonly sampling: Omit<SamplingParams, "choiceIndex">;
+  readonly maxTokens: number;
+  readonly stopStrings: readonly string[];
+  readonly includeStopString: boolean;
+  readonly priority: number;
+  readonly tenantId: string;
+  readonly cacheSalt: string;
+}
+
+/** A token as clients see it: its text may be "" while a character is incomplete; bytes are exact. */
+export interface DeliveredToken {
+  readonly tokenId: number;
+  readonly bytes: Uint8Array;
+  readonly logprob: number | null;
+  readonly topLogprobs: readonly TokenLogprob[];
+}
+
+/** News of one choice. `text` is whole characters, never a part of a stop string. Several tokens may arrive in one. */
+export interface GenerationDelta {
+  readonly choiceIndex: number;
+  readonly text: string;
+  readonly tokens: readonly DeliveredToken[];
+}
+
+export interface ChoiceEnd {
+  readonly choiceIndex: number;
+  readonly finishReason: FinishReason;
+  /** The stop string or stop token that ended the choice. */
+  readonly stopReason: string | number | null;
+  readonly numGeneratedTokens: number;
+}
+
+export interface PromptProgress {
+  readonly promptIndex: number;
+  readonly numPromptTokens: number;
+  readonly numCachedTokens: number;
+  readonly numComputedTokens: number;
+}
+
+/** Totals of a finished generation; times on the monotonic clock, milliseconds. */
+export interface GenerationSummary {
+  readonly numPromptTokens: number;
+  readonly numCachedTokens: number;
+  readonly numGeneratedTokens: number;
+  readonly queueMs: number;
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+  readonly ttftMs: number | null;
+  readonly e2eMs: number;
+}
+
+/** Where a generation's news goes. Called synchronously, at most once per step and choice; must not throw. */
+export interface GenerationSink {
+  onProgress?(progress: PromptProgress): void;
+  onPromptLogprobs?(promptIndex: number, entries: readonly PromptTokenLogprob[]): void;
+  onDelta(delta: GenerationDelta): void;
+  onChoiceEnd(end: ChoiceEnd): void;
+  /** Every choice has ended. Exactly one of onEnd and onError is called, once, last. */
+  onEnd(summary: GenerationSummary): void;
+  onError(error: GenerationError): void;
+}
+
+export interface PromptTokenLogprob {
+  readonly token: TokenLogprob;
+  readonly top: readonly TokenLogprob[];
+}
+
+/** Why a generation was refused or broke off; the API layer maps `code` to a status. */
+export type GenerationErrorCode =
+  | "overloaded"
+  | "model_loading"
+  | "shutting_down"
+  | "engine_unavailable"
+  | "context_length_exceeded"
+  | "internal_error";
+
+export class GenerationError extends Error {
+  override readonly name = "GenerationError";
+  readonly code: GenerationErrorCode;
+  /** Set when trying again later may help. */
+  readonly retryAfterMs: number | null;
+
+  constructor(code: GenerationErrorCode, message: string, retryAfterMs: number | null = null) {
+    super(message);
+    this.code = code;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** A running generation. */
+export interface Generation {
+  readonly requestId: string;
+  /** Frees its sequences within one step; the sink hears no more. Harmless after the end. */
+  abort(): void;
+  /** Back-pressure: while paused no rows are computed for it. */
+  pause(): void;
+  resume(): void;
+}
+
+export type EngineState = "loading" | "ready" | "restarting" | "failed" | "draining" | "stopped";
+
+/** What the API layers know of an engine. */
+export interface Engine {
+  readonly state: EngineState;
+  /** Present from the first `ready` on, kept over restarts. */
+  readonly model: ModelInfo | null;
+  readonly numRestarts: number;
+  /** Monotonic time since a step last finished while work waits; 0 when idle. */
+  lastStepAgeMs(): number;
+  stats(): SchedulerStats;
+  /** Throws GenerationError when refused: nothing was queued then. */
+  generate(request: GenerationRequest, sink: GenerationSink): Generation;
+  /** Refuses new work, lets running work finish until the deadline, aborts the rest, ends the process. */
+  close(graceMs: number): Promise<void>;
+}
