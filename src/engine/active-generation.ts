@@ -1,0 +1,201 @@
+import type { Choice, ChoiceUpdate } from "./choice.ts";
+import type { SequenceOutput } from "./protocol.ts";
+import type { EngineObserver } from "./observer.ts";
+import type {
+  ChoiceEnd,
+  Generation,
+  GenerationError,
+  GenerationRequest,
+  GenerationSink,
+  GenerationSummary,
+} from "./generation.ts";
+
+/** How a generation reaches the engine; implemented by the client that owns it. */
+export interface GenerationPort {
+  abortSequences(sequenceIds: readonly string[]): void;
+  pauseSequences(sequenceIds: readonly string[]): void;
+  resumeSequences(sequenceIds: readonly string[]): void;
+  /** The generation is over, whatever the reason. */
+  onClosed(generation: ActiveGeneration): void;
+}
+
+export interface ActiveGenerationOptions {
+  readonly request: GenerationRequest;
+  readonly choices: readonly Choice[];
+  readonly sink: GenerationSink;
+  readonly port: GenerationPort;
+  readonly observer: EngineObserver;
+  readonly now: () => number;
+}
+
+/** A generation in flight: routes step outputs to its choices and its news to the sink, and ends exactly once. */
+export class ActiveGeneration implements Generation {
+  readonly request: GenerationRequest;
+  readonly choices: readonly Choice[];
+  readonly #sink: GenerationSink;
+  readonly #port: GenerationPort;
+  readonly #observer: EngineObserver;
+  readonly #now: () => number;
+  readonly #acceptedAtMs: number;
+  readonly #ends: ChoiceEnd[] = [];
+  #scheduledAtMs: number | null = null;
+  #firstTokenAtMs: number | null = null;
+  #isClosed = false;
+  #isPaused = false;
+
+  constructor(options: ActiveGenerationOptions) {
+    this.request = options.request;
+    this.choices = options.choices;
+    this.#sink = options.sink;
+    this.#port = options.port;
+    this.#observer = options.observer;
+    this.#now = options.now;
+    this.#acceptedAtMs = options.now();
+  }
+
+  get requestId(): string {
+    return this.request.requestId;
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  abort(): void {
+    if (this.#isClosed) return;
+    this.#port.abortSequences(this.#unfinishedIds());
+    this.#close("abort");
+  }
+
+  pause(): void {
+    if (this.#isPaused || this.#isClosed) return;
+    this.#isPaused = true;
+    this.#port.pauseSequences(this.#unfinishedIds());
+  }
+
+  resume(): void {
+    if (!this.#isPaused || this.#isClosed) return;
+    this.#isPaused = false;
+    this.#port.resumeSequences(this.#unfinishedIds());
+  }
+
+  /** Takes in one step's output for one choice. Returns the gap to its previous token, if there was one. */
+  accept(choice: Choice, output: SequenceOutput, nowMs: number): number | null {
+    this.#noteSchedule(choice, output, nowMs);
+    if (output.promptLogprobs !== undefined) {
+      this.#sink.onPromptLogprobs?.(choice.promptIndex, output.promptLogprobs);
+    }
+    const gapMs = output.tokenId === undefined ? null : this.#noteToken(choice, nowMs);
+    this.#publish(choice.accept(output), choice);
+    return gapMs;
+  }
+
+  fail(error: GenerationError): void {
+    if (this.#isClosed) return;
+    this.#port.abortSequences(this.#unfinishedIds());
+    this.#close("error");
+    this.#sink.onError(error);
+  }
+
+  #publish(update: ChoiceUpdate, choice: Choice): void {
+    if (update.delta !== null) this.#sink.onDelta(update.delta);
+    if (update.mustAbort) this.#port.abortSequences([choice.sequenceId]);
+    if (update.end === null || this.#isClosed) return;
+    this.#ends.push(update.end);
+    this.#sink.onChoiceEnd(update.end);
+    if (this.#ends.length < this.choices.length || this.#isClosed) return;
+    const summary = this.#summary();
+    this.#close(null);
+    this.#sink.onEnd(summary);
+  }
+
+  #noteSchedule(choice: Choice, output: SequenceOutput, nowMs: number): void {
+    if (output.numCachedTokens !== undefined && choice.numGeneratedTokens === 0) {
+      choice.numCachedTokens = output.numCachedTokens;
+      this.#scheduledAtMs ??= nowMs;
+    }
+    if (output.numComputedTokens !== undefined && choice.numGeneratedTokens === 0) {
+      this.#sink.onProgress?.({
+        promptIndex: choice.promptIndex,
+        numPromptTokens: this.#promptLength(choice),
+        numCachedTokens: choice.numCachedTokens,
+        numComputedTokens: output.numComputedTokens,
+      });
+    }
+  }
+
+  #noteToken(choice: Choice, nowMs: number): number | null {
+    const previousMs = choice.lastTokenAtMs;
+    choice.lastTokenAtMs = nowMs;
+    choice.firstTokenAtMs ??= nowMs;
+    if (this.#firstTokenAtMs === null) {
+      this.#firstTokenAtMs = nowMs;
+      this.#observer.onFirstToken(nowMs - this.#acceptedAtMs);
+    }
+    return previousMs === null ? null : nowMs - previousMs;
+  }
+
+  #promptLength(choice: Choice): number {
+    return this.request.prompts[choice.promptIndex]?.tokenIds.length ?? 0;
+  }
+
+  #unfinishedIds(): string[] {
+    return this.choices.filter((choice) => !choice.hasEnded).map((choice) => choice.sequenceId);
+  }
+
+  #close(cutShortBy: "abort" | "error" | null): void {
+    this.#isClosed = true;
+    this.#port.onClosed(this);
+    const summary = this.#summary();
+    const finished = this.#ends.map((end) => end.finishReason);
+    const numCut = this.choices.length - finished.length;
+    this.#observer.onFinished({
+      ...summary,
+      finishReasons: [...finished, ...Array.from({ length: numCut }, () => cutShortBy ?? "error")],
+      numChoices: this.request.numChoices,
+      maxTokens: this.request.maxTokens,
+      tpotMs: this.#tpotMs(),
+    });
+  }
+
+  /** Mean gap after the first token, over the choices that have one. */
+  #tpotMs(): number | null {
+    let totalMs = 0;
+    let numGaps = 0;
+    for (const choice of this.choices) {
+      if (choice.firstTokenAtMs === null || choice.lastTokenAtMs === null) continue;
+      totalMs += choice.lastTokenAtMs - choice.firstTokenAtMs;
+      numGaps += choice.numGeneratedTokens - 1;
+    }
+    return numGaps > 0 ? totalMs / numGaps : null;
+  }
+
+  /** A prompt counts once for all its n choices. */
+  #summary(): GenerationSummary {
+    const nowMs = this.#now();
+    const scheduledAtMs = this.#scheduledAtMs ?? nowMs;
+    const firstTokenAtMs = this.#firstTokenAtMs;
+    return {
+      numPromptTokens: sum(this.request.prompts.map((prompt) => prompt.tokenIds.length)),
+      numCachedTokens: this.#numCachedTokens(),
+      numGeneratedTokens: sum(this.choices.map((choice) => choice.numGeneratedTokens)),
+      queueMs: scheduledAtMs - this.#acceptedAtMs,
+      prefillMs: (firstTokenAtMs ?? nowMs) - scheduledAtMs,
+      decodeMs: nowMs - (firstTokenAtMs ?? nowMs),
+      ttftMs: firstTokenAtMs === null ? null : firstTokenAtMs - this.#acceptedAtMs,
+      e2eMs: nowMs - this.#acceptedAtMs,
+    };
+  }
+
+  /** What the cache saved for the request: of each prompt, the first choice's hit (its siblings always hit). */
+  #numCachedTokens(): number {
+    const firstChoices = this.choices.filter((choice) => choice.choiceIndex % this.request.numChoices === 0);
+    return sum(firstChoices.map((choice) => choice.numCachedTokens));
+  }
+}
+
+function sum(values: readonly number[]): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}

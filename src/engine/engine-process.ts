@@ -1,0 +1,75 @@
+import { StepLoop } from "./step-loop.ts";
+import type { Scheduler } from "../../scheduler/scheduler.ts";
+import type { ModelRunner } from "../../models/model-runner.ts";
+import type { FromEngine, ToEngine } from "./protocol.ts";
+
+/** A loaded model with the scheduler that was sized for it. */
+export interface LoadedEngine {
+  readonly runner: ModelRunner;
+  readonly scheduler: Scheduler;
+  /** Lines worth a person's attention: fallbacks, clamped options. */
+  readonly notes: readonly string[];
+}
+
+/** Thrown by a loader when the model can never be served: one sentence for the operator. */
+export class ModelRefusedError extends Error {
+  override readonly name = "ModelRefusedError";
+}
+
+/**
+ * Runs the engine's side of the process boundary: load, say so, then step while there is work.
+ * The loop yields to the event loop after every step, which is when messages come in.
+ */
+export async function runEngineProcess(
+  load: (send: (message: FromEngine) => void) => Promise<LoadedEngine>,
+): Promise<void> {
+  exitWithParent();
+  const engine = await loadOrRefuse(load);
+  const loop = new StepLoop({ ...engine, now: () => performance.now(), deliver: send });
+  let isTurning = false;
+  const turn = (): void => {
+    isTurning = loop.step();
+    if (isTurning) setImmediate(turn);
+  };
+  process.on("message", (message: ToEngine) => {
+    if (message.shutdown === true) shutDown(engine.runner);
+    loop.receive(message);
+    if (!isTurning) {
+      isTurning = true;
+      setImmediate(turn);
+    }
+  });
+  send({ type: "ready", info: engine.runner.info, notes: engine.notes });
+}
+
+async function loadOrRefuse(
+  load: (send: (message: FromEngine) => void) => Promise<LoadedEngine>,
+): Promise<LoadedEngine> {
+  try {
+    return await load(send);
+  } catch (error) {
+    if (!(error instanceof ModelRefusedError)) throw error;
+    await new Promise<void>((resolve) => {
+      process.send?.({ type: "refused", reason: error.message } satisfies FromEngine, () => {
+        resolve();
+      });
+    });
+    process.exit(1);
+  }
+}
+
+function send(message: FromEngine): void {
+  process.send?.(message);
+}
+
+/** A server that is gone must not leave an engine behind; terminal signals are the server's to handle. */
+function exitWithParent(): void {
+  process.on("disconnect", () => process.exit(0));
+  process.on("SIGINT", () => {});
+  process.on("SIGTERM", () => {});
+}
+
+function shutDown(runner: ModelRunner): never {
+  runner.close();
+  process.exit(0);
+}

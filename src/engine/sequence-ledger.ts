@@ -1,0 +1,152 @@
+import type { ActiveGeneration } from "./active-generation.ts";
+import type { Choice } from "./choice.ts";
+import { Isolation } from "./isolation.ts";
+import type { ToEngine } from "./protocol.ts";
+
+export interface LedgerEntry {
+  readonly choice: Choice;
+  readonly generation: ActiveGeneration;
+  readonly numPromptTokens: number;
+  /** The engine has it. */
+  isSubmitted: boolean;
+  /** It has had rows in the current engine: if that engine dies, it may be the reason. */
+  hasStarted: boolean;
+  /** It has had rows in any engine: it no longer counts as queued. */
+  hasEverStarted: boolean;
+}
+
+/**
+ * Every unfinished sequence, in order of arrival, and which of them the current engine knows. Decides what is
+ * submitted when: all at once, or one suspect at a time after a crash.
+ */
+export class SequenceLedger {
+  readonly #entries = new Map<string, LedgerEntry>();
+  readonly #isolation = new Isolation();
+  readonly #post: (message: ToEngine) => void;
+  #isConnected = false;
+  #numQueued = 0;
+  #numQueuedTokens = 0;
+
+  constructor(post: (message: ToEngine) => void) {
+    this.#post = post;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Something is to be computed: paused generations only wait for their readers. */
+  hasRunnable(): boolean {
+    for (const { generation } of this.#entries.values()) if (!generation.isPaused) return true;
+    return false;
+  }
+
+  /** Sequences that have never had rows. */
+  queue(): { readonly numSequences: number; readonly numTokens: number } {
+    return { numSequences: this.#numQueued, numTokens: this.#numQueuedTokens };
+  }
+
+  get(sequenceId: string): LedgerEntry | undefined {
+    return this.#entries.get(sequenceId);
+  }
+
+  add(choice: Choice, generation: ActiveGeneration): void {
+    const numPromptTokens = generation.request.prompts[choice.promptIndex]?.tokenIds.length ?? 0;
+    const entry: LedgerEntry = {
+      choice,
+      generation,
+      numPromptTokens,
+      isSubmitted: false,
+      hasStarted: false,
+      hasEverStarted: false,
+    };
+    this.#entries.set(choice.sequenceId, entry);
+    this.#numQueued++;
+    this.#numQueuedTokens += numPromptTokens;
+    if (this.#isConnected && !this.#isolation.isActive) this.#submit([entry]);
+  }
+
+  /** Forgets a sequence; with `mustAbort` the engine is told to drop it. */
+  remove(sequenceId: string, mustAbort: boolean): void {
+    const entry = this.#entries.get(sequenceId);
+    if (entry === undefined) return;
+    this.#entries.delete(sequenceId);
+    this.#dequeue(entry);
+    if (mustAbort && entry.isSubmitted && this.#isConnected) this.#post({ abort: [sequenceId] });
+    if (this.#isolation.clear(sequenceId)) this.#submitNext();
+  }
+
+  /** Returns true the first time the sequence gets rows. */
+  noteStarted(sequenceId: string): boolean {
+    const entry = this.#entries.get(sequenceId);
+    if (entry === undefined) return false;
+    entry.hasStarted = true;
+    return this.#dequeue(entry);
+  }
+
+  noteTokens(sequenceId: string): void {
+    if (!this.#isolation.isActive) return;
+    const numTokens = this.#entries.get(sequenceId)?.choice.numGeneratedTokens ?? 0;
+    if (this.#isolation.noteTokens(sequenceId, numTokens)) this.#submitNext();
+  }
+
+  /** A fresh engine serves: gives it everything, or the first suspect alone. */
+  connect(): void {
+    this.#isConnected = true;
+    this.#submitNext();
+  }
+
+  /**
+   * The engine died. Returns the sequence to give up: the one that was alone on trial when the engine died again of
+   * its own fault.
+   */
+  disconnect(isSelfInflicted: boolean): LedgerEntry | null {
+    this.#isConnected = false;
+    const culprit = isSelfInflicted ? this.#culprit() : null;
+    if (isSelfInflicted && culprit === null) this.#suspectStarted();
+    for (const entry of this.#entries.values()) {
+      entry.isSubmitted = false;
+      entry.hasStarted = false;
+    }
+    return culprit;
+  }
+
+  #culprit(): LedgerEntry | null {
+    const onTrial = this.#isolation.current;
+    const entry = onTrial === null ? undefined : this.#entries.get(onTrial);
+    return entry?.hasStarted === true || entry?.isSubmitted === true ? entry : null;
+  }
+
+  #suspectStarted(): void {
+    this.#isolation.reset();
+    for (const [sequenceId, entry] of this.#entries) {
+      if (entry.hasStarted) this.#isolation.suspect(sequenceId, entry.choice.numGeneratedTokens);
+    }
+  }
+
+  #submitNext(): void {
+    if (!this.#isConnected) return;
+    const onTrial = this.#isolation.current;
+    const entries = [...this.#entries.values()];
+    const next = onTrial === null ? entries : entries.filter((entry) => entry.choice.sequenceId === onTrial);
+    this.#submit(next.filter((entry) => !entry.isSubmitted));
+  }
+
+  #submit(entries: readonly LedgerEntry[]): void {
+    if (entries.length === 0) return;
+    for (const entry of entries) entry.isSubmitted = true;
+    const paused = entries.filter((entry) => entry.generation.isPaused);
+    this.#post({
+      submit: entries.map((entry) => entry.choice.replayRequest()),
+      ...(paused.length > 0 ? { pause: paused.map((entry) => entry.choice.sequenceId) } : {}),
+    });
+  }
+
+  #dequeue(entry: LedgerEntry): boolean {
+    if (entry.hasEverStarted) return false;
+    entry.hasEverStarted = true;
+    this.#numQueued--;
+    this.#numQueuedTokens -= entry.numPromptTokens;
+    return true;
+  }
+}
