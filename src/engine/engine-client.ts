@@ -229,8 +229,7 @@ export class EngineClient implements Engine, GenerationPort {
   }
 
   #failAll(code: "engine_unavailable" | "shutting_down", message: string): void {
-    for (const generation of [...this.#generations])
-      generation.fail(new GenerationError(code, message, 1000));
+    for (const generation of this.#generations) generation.fail(new GenerationError(code, message, 1000));
   }
 
   async #idleWithin(graceMs: number): Promise<void> {

@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { Isolation } from "../../src/engine/isolation.ts";
+import { isSelfInflicted, RestartPolicy } from "../../src/engine/restart-policy.ts";
+import { admit, retryAfterMs, type AdmissionState } from "../../src/engine/admission.ts";
+import { GenerationError } from "../../src/engine/generation.ts";
+import { createGenerationRequest } from "../support/engine-builders.ts";
+
+describe("Isolation", () => {
+  it("lets the next suspect in when the one on trial is past the crash", () => {
+    const isolation = new Isolation();
+    isolation.suspect("a", 5);
+    isolation.suspect("b", 0);
+    assert.equal(isolation.current, "a");
+    assert.equal(isolation.noteTokens("a", 6), false);
+    assert.equal(isolation.noteTokens("b", 99), false, "only the one on trial proves itself");
+    assert.equal(isolation.noteTokens("a", 7), true);
+    assert.equal(isolation.current, "b");
+  });
+
+  it("goes on when the suspect on trial ends", () => {
+    const isolation = new Isolation();
+    isolation.suspect("a", 0);
+    isolation.suspect("b", 0);
+    assert.equal(isolation.clear("b"), false);
+    assert.equal(isolation.clear("a"), true);
+    assert.equal(isolation.isActive, false);
+  });
+});
+
+describe("RestartPolicy", () => {
+  it("restarts at once after progress, backs off without, and gives up", () => {
+    const policy = new RestartPolicy({ maxFruitlessRestarts: 4, baseDelayMs: 100, maxDelayMs: 150 });
+    assert.deepEqual(
+      [1, 2, 3, 4, 5].map(() => policy.nextDelayMs()),
+      [0, 100, 150, 150, null],
+    );
+    policy.noteProgress();
+    assert.equal(policy.nextDelayMs(), 0);
+  });
+
+  it("tells a kill from outside from a fault", () => {
+    assert.equal(isSelfInflicted({ code: null, signal: "SIGKILL" }), false);
+    assert.equal(isSelfInflicted({ code: null, signal: "SIGSEGV" }), true);
+    assert.equal(isSelfInflicted({ code: 1, signal: null }), true);
+  });
+});
+
+describe("admit", () => {
+  const state: AdmissionState = {
+    engineState: "ready",
+    model: null,
+    numQueuedSequences: 3,
+    numQueuedTokens: 100,
+    startsPerSecond: 0,
+  };
+  const limits = { maxQueuedSequences: 4, maxQueuedTokens: 110 };
+  const codeOf = (run: () => void): string | null => {
+    try {
+      run();
+      return null;
+    } catch (error) {
+      assert.ok(error instanceof GenerationError);
+      return error.code;
+    }
+  };
+
+  it("admits up to the bound and counts every choice", () => {
+    assert.equal(
+      codeOf(() => admit(createGenerationRequest(), state, limits)),
+      null,
+    );
+    assert.equal(
+      codeOf(() => admit(createGenerationRequest({ numChoices: 2 }), state, limits)),
+      "overloaded",
+    );
+  });
+
+  it("bounds the queued tokens", () => {
+    const request = createGenerationRequest({ prompts: [{ tokenIds: Array.from({ length: 11 }, () => 1) }] });
+    assert.equal(
+      codeOf(() => admit(request, state, limits)),
+      "overloaded",
+    );
+  });
+
+  it("refuses by state", () => {
+    for (const [engineState, code] of [
+      ["loading", "model_loading"],
+      ["draining", "shutting_down"],
+      ["failed", "engine_unavailable"],
+      ["restarting", null],
+    ] as const) {
+      assert.equal(
+        codeOf(() => admit(createGenerationRequest(), { ...state, engineState }, limits)),
+        code,
+      );
+    }
+  });
+
+  it("keeps Retry-After within what clients obey", () => {
+    assert.equal(retryAfterMs(100, 0), 1000);
+    assert.equal(retryAfterMs(100, 10), 5000);
+    assert.equal(retryAfterMs(100_000, 1), 60_000);
+  });
+});
