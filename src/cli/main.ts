@@ -1,0 +1,43 @@
+import { Command, CommanderError } from "commander";
+import { isExpectedError } from "./expected-error.ts";
+import { createServeCommand } from "./serve-command.ts";
+import { headwayVersion } from "./version.ts";
+
+/** Runs one command line and resolves to the exit code of the process. */
+export async function main(argv: readonly string[]): Promise<number> {
+  let exitCode = 0;
+  const program = createProgram((code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync(withDefaultCommand(argv), { from: "user" });
+    return exitCode;
+  } catch (error) {
+    // Commander has already printed its message, help or version.
+    if (error instanceof CommanderError) return error.exitCode;
+    if (!isExpectedError(error)) throw error;
+    process.stderr.write(`headway: ${error.message}\n`);
+    return 1;
+  }
+}
+
+function createProgram(setExitCode: (code: number) => void): Command {
+  const program = new Command("headway")
+    .description("Serves one GGUF model to many clients at once.")
+    .version(headwayVersion(), "-V, --version", "print the version")
+    .helpOption("-h, --help", "explain a command")
+    .helpCommand(false)
+    .configureHelp({ sortSubcommands: false })
+    .addHelpText("after", "\nWithout a command it serves; headway serve --help lists the options.")
+    .exitOverride();
+  program.addCommand(createServeCommand(setExitCode));
+  for (const command of program.commands) command.copyInheritedSettings(program);
+  return program;
+}
+
+/** `headway --port 9000` serves; help and version belong to the program. */
+function withDefaultCommand(argv: readonly string[]): string[] {
+  const [first] = argv;
+  const isServe = first === undefined || (first.startsWith("-") && !/^(-h|--help|-V|--version)$/.test(first));
+  return isServe ? ["serve", ...argv] : [...argv];
+}

@@ -1,0 +1,46 @@
+import type { ModelInfo } from "../../models/model-info.ts";
+import type { Config } from "../config/options.ts";
+import { formatSize } from "../config/value-types.ts";
+
+export interface BannerFacts {
+  readonly url: string;
+  readonly model: ModelInfo;
+}
+
+/** What a user wants to know once the server listens, ending with a command to try it. */
+export function startBanner({ url, model }: BannerFacts, config: Config): string {
+  const { kvPool } = model;
+  const rows = [
+    ["listening", url],
+    ["model", `${model.id} (${model.description}, ${formatSize(model.sizeBytes)})`],
+    ["backend", `${model.backend}: ${model.deviceNames.join(", ") || "CPU"}, ${model.numThreads} threads`],
+    [
+      "KV pool",
+      `${kvPool.numBlocks} blocks of ${kvPool.blockSize} tokens = ${kvPool.numBlocks * kvPool.blockSize} tokens, ` +
+        `${formatSize(kvPool.sizeBytes)} (${kvPool.cacheTypeK}/${kvPool.cacheTypeV})`,
+    ],
+    ["limits", `${model.maxModelLen} tokens a request, ${model.maxNumSeqs} sequences at once`],
+  ];
+  const table = rows.map(([name, value]) => `  ${name?.padEnd(9)}  ${value}`).join("\n");
+  return `\n${table}\n\n${curlLine(url, model.id, config)}\n`;
+}
+
+function curlLine(url: string, modelId: string, config: Config): string {
+  // The key itself stays out of terminals and their logs.
+  const key = config.apiKeys.length > 0 ? ` -H 'Authorization: Bearer '"$HEADWAY_API_KEY"` : "";
+  const body = JSON.stringify({
+    model: modelId,
+    stream: true,
+    messages: [{ role: "user", content: "What is the capital of France?" }],
+  });
+  return `  curl -N ${reachable(url)}/v1/chat/completions -H 'Content-Type: application/json'${key} -d '${body}'`;
+}
+
+/** 0.0.0.0 and :: mean every address; a client needs one of them. */
+function reachable(url: string): string {
+  return url.replace("//0.0.0.0", "//127.0.0.1").replace("//[::]", "//[::1]");
+}
+
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || host.startsWith("127.");
+}
