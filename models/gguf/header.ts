@@ -80,12 +80,9 @@ function readVersion(reader: ByteReader): number {
 }
 
 function readAlignment(metadata: Metadata): number {
-  const alignment = metadata.get(ALIGNMENT_KEY) ?? DEFAULT_ALIGNMENT;
-  if (typeof alignment === "number" && isPowerOfTwo(alignment)) return alignment;
-  throw new GgufError(
-    "bad-alignment",
-    `${ALIGNMENT_KEY} must be a power of two, not ${quote(String(alignment))}`,
-  );
+  const alignment = Number(metadata.get(ALIGNMENT_KEY) ?? DEFAULT_ALIGNMENT);
+  if (isPowerOfTwo(alignment)) return alignment;
+  throw new GgufError("bad-alignment", `${ALIGNMENT_KEY} must be a power of two, not ${alignment}`);
 }
 
 function isPowerOfTwo(value: number): boolean {

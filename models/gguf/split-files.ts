@@ -20,6 +20,9 @@ export function splitFiles(path: string): string[] {
 }
 
 function partName(prefix: string, part: number, total: number): string {
-  const digits = (value: number): string => String(value).padStart(5, "0");
-  return `${prefix}-${digits(part)}-of-${digits(total)}.gguf`;
+  return `${prefix}-${fiveDigits(part)}-of-${fiveDigits(total)}.gguf`;
+}
+
+function fiveDigits(value: number): string {
+  return String(value).padStart(5, "0");
 }

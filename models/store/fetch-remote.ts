@@ -1,0 +1,112 @@
+import { join } from "node:path";
+
+import type { StoredFile } from "./download.ts";
+import { downloadFile } from "./download.ts";
+import { locateOnHub } from "./hub.ts";
+import type { RemoteFile } from "./hub.ts";
+import type { HubSpec, RemoteSpec, UrlSpec } from "./model-spec.ts";
+import { formatRemoteSpec } from "./model-spec.ts";
+import { ModelStoreError } from "./model-store-error.ts";
+import { fetchPackage } from "./package-source.ts";
+import { servedNameOf } from "./served-name.ts";
+import type { StoreContext } from "./store-context.ts";
+import type { StoredModel, StoreEntryFile } from "./store-entry.ts";
+import { entryDir, readEntry, safeFileName, writeEntry } from "./store-entry.ts";
+import { withEntryLock } from "./store-lock.ts";
+
+/** What the caller knows of the file, whichever source it comes from. */
+export interface Pin {
+  readonly sha256: string | null;
+  readonly sizeBytes: number | null;
+}
+
+export const NO_PIN: Pin = { sha256: null, sizeBytes: null };
+
+/** Fetches a model into the cache, unless it came there meanwhile. Throws {@link ModelStoreError}. */
+export async function fetchRemote(spec: RemoteSpec, pin: Pin, context: StoreContext): Promise<StoredModel> {
+  if (spec.kind === "hub") return fetchFromHub(spec, pin, context);
+  if (spec.kind === "url") return fetchFromUrl(spec, pin, context);
+  const key = formatRemoteSpec(spec);
+  return install({ key, spec: key, context }, (dir, inner) => fetchPackage(spec, { dir, pin }, inner));
+}
+
+async function fetchFromHub(spec: HubSpec, pin: Pin, context: StoreContext): Promise<StoredModel> {
+  const files = applyPin(await locateOnHub(spec, context), pin);
+  const key = formatRemoteSpec({ ...spec, selector: files[0]?.path ?? null });
+  return install({ key, spec: key, context }, (dir, inner) => downloadAll(files, dir, inner));
+}
+
+async function fetchFromUrl(spec: UrlSpec, pin: Pin, context: StoreContext): Promise<StoredModel> {
+  const path = decodeURIComponent(new URL(spec.url).pathname);
+  const file = {
+    url: spec.url,
+    headers: {},
+    path,
+    sizeBytes: pin.sizeBytes,
+    sha256: spec.sha256 ?? pin.sha256,
+  };
+  // The query may choose the file, so it belongs to the key, though it is never shown.
+  const target = { key: spec.url, spec: formatRemoteSpec(spec), context };
+  return install(target, (dir, inner) => downloadAll([file], dir, inner));
+}
+
+function applyPin(files: readonly RemoteFile[], pin: Pin): RemoteFile[] {
+  const [first] = files;
+  if (pin.sha256 !== null && first?.sha256 && first.sha256 !== pin.sha256) {
+    throw new ModelStoreError(
+      "checksum-mismatch",
+      `${first.path} on the hub is not the file that the catalogue knows`,
+    );
+  }
+  if (files.length > 1) return [...files];
+  return files.map((file) => ({
+    ...file,
+    sha256: file.sha256 ?? pin.sha256,
+    sizeBytes: file.sizeBytes ?? pin.sizeBytes,
+  }));
+}
+
+interface InstallTarget {
+  readonly key: string;
+  readonly spec: string;
+  readonly context: StoreContext;
+}
+
+type FetchFiles = (dir: string, context: StoreContext) => Promise<StoreEntryFile[]>;
+
+async function install(target: InstallTarget, fetchFiles: FetchFiles): Promise<StoredModel> {
+  const { key, spec, context } = target;
+  const dir = entryDir(context.cacheDir, key);
+  return withEntryLock(dir, context, async (inner) => {
+    const present = await readEntry(dir);
+    if (present !== null) return present;
+    const files = await fetchFiles(dir, inner);
+    const entry = {
+      name: servedNameOf(files[0]?.name ?? spec),
+      spec,
+      fetchedAt: new Date().toISOString(),
+      files,
+    };
+    await writeEntry(dir, entry);
+    return { ...entry, dir };
+  });
+}
+
+async function downloadAll(
+  files: readonly RemoteFile[],
+  dir: string,
+  context: StoreContext,
+): Promise<StoreEntryFile[]> {
+  const stored: StoreEntryFile[] = [];
+  for (const file of files) {
+    const name = safeFileName(file.path);
+    const { url, headers, sizeBytes, sha256 } = file;
+    const target = join(dir, name);
+    const result: StoredFile = await downloadFile(
+      { url, headers, sizeBytes, sha256, target, label: name },
+      context,
+    );
+    stored.push({ name, ...result });
+  }
+  return stored;
+}

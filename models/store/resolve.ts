@@ -1,0 +1,164 @@
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+
+import { splitFiles } from "../gguf/split-files.ts";
+import type { Environment } from "./cache-dirs.ts";
+import { headwayCacheDir, isOfflineByEnvironment } from "./cache-dirs.ts";
+import type { CatalogueEntry } from "./catalogue.ts";
+import { DEMO_NAME, defaultCatalogueEntry } from "./catalogue.ts";
+import { demoModelPath } from "./demo-model.ts";
+import { NO_PIN, fetchRemote } from "./fetch-remote.ts";
+import type { Pin } from "./fetch-remote.ts";
+import { findLocal } from "./find-local.ts";
+import { createHttpClient } from "./http-client.ts";
+import type { RemoteSpec } from "./model-spec.ts";
+import { formatRemoteSpec, parseModelSpec, parseRemoteSpec } from "./model-spec.ts";
+import { ModelStoreError } from "./model-store-error.ts";
+import type { DownloadProgressSink } from "./progress.ts";
+import type { ResolvedModel } from "./resolved-model.ts";
+import { resolvedFromStore, resolvedModel } from "./resolved-model.ts";
+import { servedNameOf } from "./served-name.ts";
+import type { StoreContext } from "./store-context.ts";
+
+export interface ResolveOptions {
+  readonly progress: DownloadProgressSink;
+  readonly signal: AbortSignal;
+  /** Default: HEADWAY_CACHE, XDG_CACHE_HOME/headway, ~/.cache/headway. */
+  readonly cacheDir?: string;
+  /** Use no network; also by HEADWAY_OFFLINE or HF_HUB_OFFLINE. */
+  readonly offline?: boolean;
+  readonly env?: Environment;
+  readonly connectTimeoutMs?: number;
+}
+
+interface Resolution extends StoreContext {
+  readonly offline: boolean;
+}
+
+/** Long enough for a slow link, short enough that a start without a network is not held up. */
+const CONNECT_TIMEOUT_MS = 4_000;
+
+/**
+ * Finds the model that `--model` names, fetching it if need be; null means the default, for which the
+ * embedded demo model stands in when it cannot be had. Throws {@link ModelStoreError}.
+ */
+export async function resolveModel(spec: string | null, options: ResolveOptions): Promise<ResolvedModel> {
+  const env = options.env ?? process.env;
+  const connectTimeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+  const http = createHttpClient({ connectTimeoutMs, env });
+  const resolution: Resolution = {
+    cacheDir: resolve(options.cacheDir ?? headwayCacheDir(env)),
+    env,
+    http,
+    progress: options.progress,
+    signal: options.signal,
+    connectTimeoutMs,
+    offline: options.offline ?? isOfflineByEnvironment(env),
+  };
+  try {
+    return await (spec === null ? resolveDefault(resolution) : resolveSpec(spec, resolution));
+  } finally {
+    await http.close();
+  }
+}
+
+async function resolveDefault(resolution: Resolution): Promise<ResolvedModel> {
+  const entry = defaultCatalogueEntry();
+  try {
+    return await resolveCatalogueEntry(entry, resolution);
+  } catch (error) {
+    if (!(error instanceof ModelStoreError) || error.code === "aborted") throw error;
+    const fallbackReason = `${error.message}; serving the demo model, a toy, instead`;
+    return { ...resolveDemo(), fallbackReason };
+  }
+}
+
+async function resolveSpec(spec: string, resolution: Resolution): Promise<ResolvedModel> {
+  const parsed = parseModelSpec(spec);
+  if (parsed.kind === "file") return resolveFile(parsed.path);
+  if (parsed.kind === "catalogue") return resolveCatalogueEntry(parsed.entry, resolution);
+  return resolveRemote(parsed, NO_PIN, resolution);
+}
+
+function resolveDemo(): ResolvedModel {
+  return resolvedModel([demoModelPath()], {
+    name: DEMO_NAME,
+    source: "the demo model that comes with Headway",
+  });
+}
+
+async function resolveFile(path: string): Promise<ResolvedModel> {
+  const first = resolve(path);
+  const files = splitFiles(first);
+  for (const file of files) await requireFile(file);
+  return resolvedModel(files, { name: servedNameOf(first), source: `the file ${first}` });
+}
+
+async function requireFile(path: string): Promise<void> {
+  const stats = await stat(path).catch(() => null);
+  if (stats?.isFile()) return;
+  const reason = stats === null ? "there is no file" : "it is not a file:";
+  throw new ModelStoreError("not-found", `the model cannot be loaded: ${reason} ${path}`);
+}
+
+async function resolveCatalogueEntry(entry: CatalogueEntry, resolution: Resolution): Promise<ResolvedModel> {
+  if (entry.name === DEMO_NAME) return resolveDemo();
+  const sources = entry.sources.map(parseRemoteSpec);
+  const local = await findAnyLocal(sources, entry, resolution);
+  if (local !== null) return { ...local, name: entry.name };
+  if (resolution.offline) throw offlineError(entry.name, sources[0], resolution.cacheDir);
+  const fetched = await fetchFromAny(sources, entry, resolution);
+  return { ...fetched, name: entry.name };
+}
+
+async function findAnyLocal(
+  sources: readonly RemoteSpec[],
+  pin: Pin,
+  resolution: Resolution,
+): Promise<ResolvedModel | null> {
+  for (const source of sources) {
+    const local = await findLocal(source, pin.sha256, resolution);
+    if (local !== null) return local;
+  }
+  return null;
+}
+
+/** Tries the sources in order; what stopped each of them ends up in one sentence. */
+async function fetchFromAny(
+  sources: readonly RemoteSpec[],
+  entry: CatalogueEntry,
+  resolution: Resolution,
+): Promise<ResolvedModel> {
+  const failures: ModelStoreError[] = [];
+  for (const source of sources) {
+    try {
+      return resolvedFromStore(await fetchRemote(source, entry, resolution));
+    } catch (error) {
+      if (!(error instanceof ModelStoreError) || ["aborted", "disk-full"].includes(error.code)) throw error;
+      failures.push(error);
+      resolution.progress.notice(`${formatRemoteSpec(source)}: ${error.message}`);
+    }
+  }
+  const reasons = failures.map((failure) => failure.message).join("; then ");
+  throw new ModelStoreError(
+    failures.at(-1)?.code ?? "not-found",
+    `${entry.name} cannot be fetched: ${reasons}`,
+  );
+}
+
+async function resolveRemote(spec: RemoteSpec, pin: Pin, resolution: Resolution): Promise<ResolvedModel> {
+  const sha256 = spec.kind === "url" ? spec.sha256 : pin.sha256;
+  const local = await findLocal(spec, sha256, resolution);
+  if (local !== null) return local;
+  if (resolution.offline) throw offlineError(formatRemoteSpec(spec), spec, resolution.cacheDir);
+  return resolvedFromStore(await fetchRemote(spec, pin, resolution));
+}
+
+function offlineError(name: string, spec: RemoteSpec | undefined, cacheDir: string): ModelStoreError {
+  const wanted = spec === undefined || formatRemoteSpec(spec) === name ? "" : ` (${formatRemoteSpec(spec)})`;
+  return new ModelStoreError(
+    "offline",
+    `offline, and ${name}${wanted} is not in ${cacheDir}; run "headway models pull ${name}" where there is a ` +
+      "network and copy that folder here, or give the path of a GGUF file with --model, or use --model demo",
+  );
+}

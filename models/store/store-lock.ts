@@ -1,0 +1,61 @@
+import { mkdir } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import lockfile from "proper-lockfile";
+
+import { asStoreError, errorCodeOf } from "./model-store-error.ts";
+import type { StoreContext } from "./store-context.ts";
+
+/** A lock whose owner was killed is taken over after this time. */
+const STALE_MS = 10_000;
+const POLL_INTERVAL_MS = 250;
+
+/** Runs `work` while no other process works in `dir`, which is created; waits for those that do. */
+export async function withEntryLock<T>(
+  dir: string,
+  context: StoreContext,
+  work: (context: StoreContext) => Promise<T>,
+): Promise<T> {
+  await mkdir(dir, { recursive: true }).catch((error: unknown) => {
+    throw asStoreError(error, dir);
+  });
+  const lost = new AbortController();
+  const release = await acquire(dir, context, lost);
+  try {
+    return await work({ ...context, signal: AbortSignal.any([context.signal, lost.signal]) });
+  } finally {
+    await release().catch(() => undefined);
+  }
+}
+
+async function acquire(
+  dir: string,
+  context: StoreContext,
+  lost: AbortController,
+): Promise<() => Promise<void>> {
+  for (let isFirst = true; ; isFirst = false) {
+    const release = await tryLock(dir, lost);
+    if (release !== null) return release;
+    if (isFirst) context.progress.notice("another process is fetching this model; waiting for it");
+    await sleep(POLL_INTERVAL_MS, undefined, { signal: context.signal }).catch((error: unknown) => {
+      throw asStoreError(error, dir);
+    });
+  }
+}
+
+/** Null where somebody else holds the lock. */
+export async function tryLock(
+  dir: string,
+  lost = new AbortController(),
+): Promise<(() => Promise<void>) | null> {
+  try {
+    return await lockfile.lock(dir, {
+      stale: STALE_MS,
+      realpath: false,
+      onCompromised: (error) => lost.abort(error),
+    });
+  } catch (error) {
+    if (errorCodeOf(error) === "ELOCKED") return null;
+    throw asStoreError(error, dir);
+  }
+}
