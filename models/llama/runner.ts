@@ -1,0 +1,155 @@
+import type {
+  Batch,
+  BatchResult,
+  BatchRow,
+  CacheOp,
+  PromptLogprobs,
+  Sample,
+} from "../../scheduler/contracts.ts";
+import type { ModelInfo } from "../model-info.ts";
+import type { ModelRunner } from "../model-runner.ts";
+import { ModelRunnerError } from "../model-runner.ts";
+import { rowLogprobs } from "../sampling/logprobs.ts";
+import { Sampler } from "../sampling/sampler.ts";
+import type { Context } from "./context.ts";
+import type { Model } from "./model.ts";
+
+/** A row of logits to be read after a call: that of `tokens[position]` of the batch row. */
+interface Output {
+  readonly row: BatchRow;
+  readonly position: number;
+}
+
+export interface LlamaModelRunnerOptions {
+  readonly model: Model;
+  readonly context: Context;
+  readonly info: ModelInfo;
+  /** Most tokens of one library call when decoding; more rows are split. */
+  readonly maxDecodeRowsPerCall: number;
+  /** Most rows of logits of one library call. */
+  readonly maxNumOutputs: number;
+}
+
+/** Runs batches on libllama: fill the batch, decode, read logits in place, sample. */
+export class LlamaModelRunner implements ModelRunner {
+  readonly info: ModelInfo;
+  readonly #model: Model;
+  readonly #context: Context;
+  readonly #sampler: Sampler;
+  readonly #maxDecodeRowsPerCall: number;
+  readonly #maxNumOutputs: number;
+  readonly #outputs: Output[] = [];
+
+  constructor(options: LlamaModelRunnerOptions) {
+    this.info = options.info;
+    this.#model = options.model;
+    this.#context = options.context;
+    this.#maxDecodeRowsPerCall = options.maxDecodeRowsPerCall;
+    this.#maxNumOutputs = options.maxNumOutputs;
+    this.#sampler = new Sampler(options.info);
+  }
+
+  apply(operations: readonly CacheOp[]): void {
+    for (const operation of operations) {
+      if (operation.kind === "share") this.#context.share(operation.from, operation.to, operation.numTokens);
+      else if (!this.#context.trim(operation.seqId, operation.fromPosition)) {
+        throw new ModelRunnerError(`The model's memory cannot be cut at position ${operation.fromPosition}.`);
+      }
+    }
+  }
+
+  execute(batch: Batch): BatchResult {
+    const results = new ResultBuilder(this.#sampler, this.info.vocabSize);
+    const maxTokens = batch.kind === "decode" ? this.#maxDecodeRowsPerCall : this.info.maxNumBatchedTokens;
+    for (const row of batch.rows) {
+      for (let offset = 0; offset < row.numTokens; offset += 1) {
+        const wantsLogits = this.#add(row, row.start + offset);
+        const { numTokens, numOutputs } = this.#context.batch;
+        if (numTokens >= maxTokens || (wantsLogits && numOutputs >= this.#maxNumOutputs)) this.#call(results);
+      }
+    }
+    if (this.#context.batch.numTokens > 0) this.#call(results);
+    return results;
+  }
+
+  /** The library offers no count of its cells. */
+  numUsedCells(): number | null {
+    return null;
+  }
+
+  /** Takes effect with the next call. */
+  setNumThreads(numThreads: number): void {
+    this.#context.setNumThreads(numThreads);
+  }
+
+  /** Runs the smallest batch once, so that the first request does not pay for page faults and lazy set-up. */
+  warmUp(tokenId: number): void {
+    this.#context.batch.add(tokenId, 0, 0, true);
+    this.#context.decode();
+    this.#context.logits();
+    this.#context.batch.clear();
+    this.#context.clear();
+  }
+
+  close(): void {
+    this.#context.close();
+    this.#model.close();
+  }
+
+  #add(row: BatchRow, position: number): boolean {
+    const { sequence } = row;
+    const isLast = position === row.start + row.numTokens - 1;
+    const wantsLogits = row.logits === "all" || (isLast && row.logits === "last");
+    this.#context.batch.add(sequence.tokens[position]!, position, sequence.seqId, wantsLogits);
+    if (wantsLogits) this.#outputs.push({ row, position });
+    return wantsLogits;
+  }
+
+  #call(results: ResultBuilder): void {
+    const { batch } = this.#context;
+    try {
+      this.#context.decode();
+      if (this.#outputs.length > 0) results.read(this.#context.logits(), this.#outputs);
+    } finally {
+      batch.clear();
+      this.#outputs.length = 0;
+    }
+  }
+}
+
+/** Collects what the calls of one batch give. */
+class ResultBuilder implements BatchResult {
+  readonly samples: Sample[] = [];
+  readonly promptLogprobs: PromptLogprobs[] = [];
+  readonly #sampler: Sampler;
+  readonly #vocabSize: number;
+
+  constructor(sampler: Sampler, vocabSize: number) {
+    this.#sampler = sampler;
+    this.#vocabSize = vocabSize;
+  }
+
+  read(logits: Float32Array, outputs: readonly Output[]): void {
+    for (const [index, { row, position }] of outputs.entries()) {
+      const rowLogits = logits.subarray(index * this.#vocabSize, (index + 1) * this.#vocabSize);
+      if (row.logits === "all") this.#addPromptLogprob(rowLogits, row, position);
+      if (row.sample && position === row.start + row.numTokens - 1) {
+        this.samples.push(this.#sampler.sample(rowLogits, row.sequence));
+      }
+    }
+  }
+
+  /** Logits at a position rate the token after it; the one after the last position is the sampler's. */
+  #addPromptLogprob(logits: Float32Array, { sequence }: BatchRow, position: number): void {
+    const next = position + 1;
+    const { promptLogprobs } = sequence.sampling;
+    if (promptLogprobs === null || next >= sequence.numPromptTokens) return;
+    const entry = rowLogprobs(logits, sequence.tokens[next]!, promptLogprobs);
+    const last = this.promptLogprobs.at(-1);
+    if (last?.requestId === sequence.requestId && last.start + last.entries.length === next) {
+      (last.entries as unknown[]).push(entry);
+    } else {
+      this.promptLogprobs.push({ requestId: sequence.requestId, start: next, entries: [entry] });
+    }
+  }
+}
