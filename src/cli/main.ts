@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { createChatCommand } from "./chat-command.ts";
 import { isExpectedError } from "./expected-error.ts";
 import { createServeCommand } from "./serve-command.ts";
 import { headwayVersion } from "./version.ts";
@@ -31,6 +32,7 @@ function createProgram(setExitCode: (code: number) => void): Command {
     .addHelpText("after", "\nWithout a command it serves; headway serve --help lists the options.")
     .exitOverride();
   program.addCommand(createServeCommand(setExitCode));
+  program.addCommand(createChatCommand(setExitCode));
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;
 }

@@ -1,7 +1,7 @@
+import { CACHE_TYPE_NAMES } from "../../models/memory-plan.ts";
 import type { Option, OptionGroup, ValueType } from "./option.ts";
 import { choice, decimal, duration, integer, list, onOff, orAuto, size, text } from "./value-types.ts";
 
-const cacheTypes = ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"] as const;
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const maxTokenCount = 2 ** 31 - 1;
@@ -58,6 +58,11 @@ export const options = {
     description: "Flash attention; a quantized V cache needs it",
     default: "auto",
   }),
+  cacheDir: optional("Model", "cache", {
+    type: text("folder"),
+    description: "Where downloaded models are kept",
+    defaultText: "headway in XDG_CACHE_HOME or ~/.cache",
+  }),
   offline: option("Model", "offline", {
     type: onOff(),
     description: "Never use the network; serve only what is already on disk",
@@ -99,6 +104,11 @@ export const options = {
     description: "Unread output at which a slow reader is disconnected",
     default: MIB,
   }),
+  slowReaderTimeoutMs: option("Server", "slow-reader-timeout", {
+    type: duration({ maxMs: 86_400_000 }),
+    description: "How long a slow reader's request may stay paused before it is disconnected",
+    default: 10_000,
+  }),
   maxEngineRestarts: option("Server", "max-engine-restarts", {
     type: integer({ min: 0, max: 1000 }),
     description: "Engine crashes in a row, without a token in between, before the server gives up",
@@ -123,12 +133,12 @@ export const options = {
     defaultText: "auto: the model's context, as far as memory holds",
   }),
   cacheTypeK: option("Memory", "cache-type-k", {
-    type: choice(...cacheTypes),
-    description: `Type of the keys in the KV cache: ${cacheTypes.join(", ")}`,
+    type: choice(...CACHE_TYPE_NAMES),
+    description: `Type of the keys in the KV cache: ${CACHE_TYPE_NAMES.join(", ")}`,
     default: "f16",
   }),
   cacheTypeV: option("Memory", "cache-type-v", {
-    type: choice(...cacheTypes),
+    type: choice(...CACHE_TYPE_NAMES),
     description: "Type of the values in the KV cache, out of the same list",
     default: "f16",
   }),
@@ -179,7 +189,13 @@ export const options = {
   }),
   corsOrigins: option("Security", "cors-origins", {
     type: list(text("origin")),
-    description: "Web origins whose pages may call the server; * allows all",
+    description:
+      "Web origins whose pages may call the server; localhost allows every local one, * allows all",
+    default: ["localhost"],
+  }),
+  allowedHosts: option("Security", "allowed-hosts", {
+    type: list(text("name")),
+    description: "Names besides localhost that a Host header may give when the server listens on loopback",
     default: [],
     defaultText: "none",
   }),
