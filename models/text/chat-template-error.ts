@@ -1,0 +1,13 @@
+/** The template, or this server on its behalf, refuses a conversation. The message is for the client. */
+export class ChatTemplateError extends Error {
+  override readonly name = "ChatTemplateError";
+}
+
+const MAX_REASON_LENGTH = 500;
+
+/** Makes a template engine's complaint fit for a client: one bounded line, without invisible characters. */
+export function describeReason(error: unknown): string {
+  const reason = error instanceof Error ? error.message : "unknown reason";
+  const line = reason.replace(/[\u0000-\u001f\u007f\ufdd0-\ufdef]+/gu, " ").trim();
+  return line.length > MAX_REASON_LENGTH ? `${line.slice(0, MAX_REASON_LENGTH)}…` : line;
+}

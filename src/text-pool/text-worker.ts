@@ -1,0 +1,89 @@
+import { fileURLToPath } from "node:url";
+import { Tinypool } from "tinypool";
+import { ChatTemplateError } from "../../models/text/chat-template-error.ts";
+import type { TextJob, TextJobFailure, TextJobKind, TextJobResult, TextJobs } from "./text-job.ts";
+import { TextPoolError } from "./text-pool-error.ts";
+
+export interface TextWorkerOptions {
+  readonly modelPath: string;
+  /** Longest time to start the process and load the vocabulary. */
+  readonly startTimeoutMs: number;
+  /** Of JavaScript objects; the vocabulary itself is outside. */
+  readonly maxHeapMiB: number;
+}
+
+/**
+ * One child process that runs one job at a time. A job that takes too long, or kills the process, fails
+ * alone; the process is replaced and made ready before the next job, whose time limit does not pay for it.
+ */
+export class TextWorker {
+  readonly #pool: Tinypool;
+  readonly #startTimeoutMs: number;
+  #isReady = false;
+
+  constructor(options: TextWorkerOptions) {
+    this.#startTimeoutMs = options.startTimeoutMs;
+    this.#pool = new Tinypool({
+      runtime: "child_process",
+      filename: fileURLToPath(new URL("./worker.js", import.meta.url)),
+      name: "runTextJob",
+      minThreads: 1,
+      maxThreads: 1,
+      argv: [options.modelPath],
+      execArgv: [`--max-old-space-size=${options.maxHeapMiB}`, "--v8-pool-size=1"],
+      env: { UV_THREADPOOL_SIZE: "1" },
+      serialization: "json",
+    });
+    // A process that dies while idle has no job to report it to; the next one finds its successor.
+    this.#pool.on("error", () => undefined);
+  }
+
+  /** Rejects with TextPoolError or, for chats, with ChatTemplateError. */
+  async run<Kind extends TextJobKind>(
+    job: TextJob<Kind>,
+    timeoutMs: number,
+  ): Promise<TextJobs[Kind]["output"]> {
+    if (!this.#isReady) await this.#makeReady();
+    const result = await this.#runWithin(job, timeoutMs);
+    if ("failure" in result) throw toError(result.failure);
+    return result.output;
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy();
+  }
+
+  async #makeReady(): Promise<void> {
+    const options = { addSpecial: false, parseSpecial: false };
+    await this.#runWithin({ kind: "tokenize", text: "", options }, this.#startTimeoutMs);
+    this.#isReady = true;
+  }
+
+  async #runWithin(job: TextJob, timeoutMs: number): Promise<TextJobResult> {
+    const controller = new AbortController();
+    const timer = setTimeout(() => controller.abort(), timeoutMs);
+    try {
+      return (await this.#pool.run(job, { signal: controller.signal })) as TextJobResult;
+    } catch {
+      this.#isReady = false;
+      throw controller.signal.aborted ? timeoutError(job.kind, timeoutMs) : crashError();
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+function timeoutError(kind: TextJobKind, timeoutMs: number): TextPoolError {
+  return kind === "chat"
+    ? new TextPoolError("template_timeout", `The chat template took longer than ${timeoutMs} ms.`)
+    : new TextPoolError("tokenize_timeout", `Tokenizing took longer than ${timeoutMs} ms.`);
+}
+
+function crashError(): TextPoolError {
+  return new TextPoolError("worker_crashed", "The process that turns text into tokens died of this text.");
+}
+
+function toError({ name, message }: TextJobFailure): Error {
+  if (name === "ChatTemplateError") return new ChatTemplateError(message);
+  return new TextPoolError("vocabulary_unusable", message);
+}
