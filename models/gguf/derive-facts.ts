@@ -110,6 +110,7 @@ type AttentionFacts = Pick<
   | "numKvHeadsPerLayer"
   | "keyLength"
   | "valueLength"
+  | "feedForwardLength"
   | "slidingWindow"
   | "usesLatentAttention"
 >;
@@ -118,21 +119,22 @@ type AttentionFacts = Pick<
 function readAttention(view: MetadataView, architecture: string): AttentionFacts {
   const numLayers = readNumLayers(view, architecture);
   const count = (key: string): number | null => view.count(`${architecture}.${key}`, MAX_INT32);
-  const headsOf = (key: string): number[] | null =>
-    view.countPerLayer(`${architecture}.attention.${key}`, numLayers, MAX_INT32);
+  const perLayer = (key: string): number[] | null =>
+    view.countPerLayer(`${architecture}.${key}`, numLayers, MAX_INT32);
   const embeddingLength = count("embedding_length") ?? 0;
   if (embeddingLength === 0)
     throw new GgufError("bad-value", `it has no ${architecture}.embedding_length above 0`);
-  const numHeadsPerLayer = headsOf("head_count") ?? [0];
+  const numHeadsPerLayer = perLayer("attention.head_count") ?? [0];
   const numHeads = Math.max(...numHeadsPerLayer);
   const defaultLength = numHeads > 0 ? Math.floor(embeddingLength / numHeads) : 0;
   return {
     embeddingLength,
     numLayers,
     numHeads,
-    numKvHeadsPerLayer: headsOf("head_count_kv") ?? numHeadsPerLayer,
+    numKvHeadsPerLayer: perLayer("attention.head_count_kv") ?? numHeadsPerLayer,
     keyLength: count("attention.key_length") ?? defaultLength,
     valueLength: count("attention.value_length") ?? defaultLength,
+    feedForwardLength: Math.max(...(perLayer("feed_forward_length") ?? [0])),
     slidingWindow: count("attention.sliding_window") || null,
     usesLatentAttention: (count("attention.key_length_mla") ?? 0) > 0,
   };

@@ -25,6 +25,8 @@ export interface GgufFacts {
   /** Elements of one key or value head. */
   readonly keyLength: number;
   readonly valueLength: number;
+  /** Widest feed-forward layer; 0 where the file does not say. */
+  readonly feedForwardLength: number;
   readonly vocabSize: number | null;
   /** Tokens that the windowed layers see; null for full attention everywhere. */
   readonly slidingWindow: number | null;

@@ -18,10 +18,11 @@ export interface ReadGgufOptions {
 
 /**
  * Reads what a GGUF model says about itself, in a child process with little memory and little time, so
- * that no hostile file can hurt this one. Throws {@link GgufError} with one sentence that names the file.
+ * that no hostile file can hurt this one. Throws {@link GgufError} with one sentence that names the file, or the signal's reason.
  */
 export async function readGgufFacts(path: string, options: ReadGgufOptions = {}): Promise<GgufFacts> {
   const reply = await askReader(resolve(path), options);
+  options.signal?.throwIfAborted();
   if ("facts" in reply) return reply.facts;
   throw new GgufError(reply.code, `cannot use model file ${quote(path)}: ${reply.message}`);
 }

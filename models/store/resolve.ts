@@ -35,12 +35,13 @@ interface Resolution extends StoreContext {
   readonly offline: boolean;
 }
 
+const HOW_TO_PROVIDE = "a GGUF file can be given by its path with --model, a hub mirror with HF_ENDPOINT";
 /** Long enough for a slow link, short enough that a start without a network is not held up. */
 const CONNECT_TIMEOUT_MS = 4_000;
 
 /**
  * Finds the model that `--model` names, fetching it if need be; null means the default, for which the
- * embedded demo model stands in when it cannot be had. Throws {@link ModelStoreError}.
+ * embedded demo model stands in when it cannot be had. Throws {@link ModelStoreError}, or the signal's reason.
  */
 export async function resolveModel(spec: string | null, options: ResolveOptions): Promise<ResolvedModel> {
   const env = options.env ?? process.env;
@@ -53,10 +54,13 @@ export async function resolveModel(spec: string | null, options: ResolveOptions)
     progress: options.progress,
     signal: options.signal,
     connectTimeoutMs,
-    offline: options.offline ?? isOfflineByEnvironment(env),
+    offline: options.offline || isOfflineByEnvironment(env),
   };
   try {
     return await (spec === null ? resolveDefault(resolution) : resolveSpec(spec, resolution));
+  } catch (error) {
+    options.signal.throwIfAborted();
+    throw error;
   } finally {
     await http.close();
   }
@@ -68,7 +72,7 @@ async function resolveDefault(resolution: Resolution): Promise<ResolvedModel> {
     return await resolveCatalogueEntry(entry, resolution);
   } catch (error) {
     if (!(error instanceof ModelStoreError) || error.code === "aborted") throw error;
-    const fallbackReason = `${error.message}; serving the demo model, a toy, instead`;
+    const fallbackReason = `${error.message}; the demo model, a toy, stands in for it`;
     return { ...resolveDemo(), fallbackReason };
   }
 }
@@ -151,7 +155,13 @@ async function resolveRemote(spec: RemoteSpec, pin: Pin, resolution: Resolution)
   const local = await findLocal(spec, sha256, resolution);
   if (local !== null) return local;
   if (resolution.offline) throw offlineError(formatRemoteSpec(spec), spec, resolution.cacheDir);
-  return resolvedFromStore(await fetchRemote(spec, pin, resolution));
+  try {
+    return resolvedFromStore(await fetchRemote(spec, pin, resolution));
+  } catch (error) {
+    if (!(error instanceof ModelStoreError) || error.code !== "unreachable") throw error;
+    const message = `${formatRemoteSpec(spec)} cannot be fetched: ${error.message} (${HOW_TO_PROVIDE})`;
+    throw new ModelStoreError(error.code, message, { cause: error });
+  }
 }
 
 function offlineError(name: string, spec: RemoteSpec | undefined, cacheDir: string): ModelStoreError {

@@ -101,8 +101,8 @@ function isEntryFile(value: unknown): value is StoreEntryFile {
 
 export async function listEntries(cacheDir: string): Promise<StoredModel[]> {
   const names = await readdir(modelsDir(cacheDir)).catch(() => []);
-  const entries = await Promise.all(names.toSorted().map((name) => readEntry(join(modelsDir(cacheDir), name))));
-  return entries.filter((entry) => entry !== null);
+  const entries = await Promise.all(names.map((name) => readEntry(join(modelsDir(cacheDir), name))));
+  return entries.filter((entry) => entry !== null).sort((a, b) => a.dir.localeCompare(b.dir));
 }
 
 /** Deletes a folder of the cache and nothing else. */

@@ -1,4 +1,5 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, rmdir } from "node:fs/promises";
+import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import lockfile from "proper-lockfile";
@@ -10,22 +11,31 @@ import type { StoreContext } from "./store-context.ts";
 const STALE_MS = 10_000;
 const POLL_INTERVAL_MS = 250;
 
-/** Runs `work` while no other process works in `dir`, which is created; waits for those that do. */
+/**
+ * Runs `work` in `dir`, which exists while it runs, when no other process does; waits for those that do.
+ * A folder that stays empty is removed.
+ */
 export async function withEntryLock<T>(
   dir: string,
   context: StoreContext,
   work: (context: StoreContext) => Promise<T>,
 ): Promise<T> {
-  await mkdir(dir, { recursive: true }).catch((error: unknown) => {
-    throw asStoreError(error, dir);
-  });
+  await createDir(dirname(dir));
   const lost = new AbortController();
   const release = await acquire(dir, context, lost);
   try {
+    await createDir(dir);
     return await work({ ...context, signal: AbortSignal.any([context.signal, lost.signal]) });
   } finally {
+    await rmdir(dir).catch(() => undefined);
     await release().catch(() => undefined);
   }
+}
+
+async function createDir(dir: string): Promise<void> {
+  await mkdir(dir, { recursive: true }).catch((error: unknown) => {
+    throw asStoreError(error, dir);
+  });
 }
 
 async function acquire(
