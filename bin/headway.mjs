@@ -25,4 +25,4 @@ async function main() {
   return cli.main(process.argv.slice(2));
 }
 
-process.exitCode = await main();
+process.exitCode = (await main()) || process.exitCode;

@@ -1,8 +1,10 @@
 import { Command, CommanderError } from "commander";
 import { createChatCommand } from "./chat-command.ts";
+import { createDoctorCommand } from "./doctor-command.ts";
 import { isExpectedError } from "./expected-error.ts";
+import { createModelsCommand } from "./models-command.ts";
 import { createServeCommand } from "./serve-command.ts";
-import { headwayVersion } from "./version.ts";
+import { headwayVersion } from "./package-file.ts";
 
 /** Runs one command line and resolves to the exit code of the process. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -33,8 +35,18 @@ function createProgram(setExitCode: (code: number) => void): Command {
     .exitOverride();
   program.addCommand(createServeCommand(setExitCode));
   program.addCommand(createChatCommand(setExitCode));
-  for (const command of program.commands) command.copyInheritedSettings(program);
+  program.addCommand(createDoctorCommand(setExitCode));
+  program.addCommand(createModelsCommand());
+  passSettingsDown(program);
   return program;
+}
+
+/** Commander does so only for commands that it creates itself. */
+function passSettingsDown(parent: Command): void {
+  for (const command of parent.commands) {
+    command.copyInheritedSettings(parent);
+    passSettingsDown(command);
+  }
 }
 
 /** `headway --port 9000` serves; help and version belong to the program. */
