@@ -114,6 +114,5 @@ function planOnCpu(facts: GgufFacts): MemoryPlan {
 
 /** Text from a model file must not drive the terminal. */
 function stripControls(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
-  return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e]/g, "");
+  return text.replaceAll(/(?![\n\t])[\p{Cc}\u202a-\u202e]/gu, "");
 }
