@@ -9,6 +9,8 @@ export interface TemplateDialect {
   readonly argumentsAsObject: boolean;
   /** Content of a message with tool calls and no text: null, or "". */
   readonly nullContent: boolean;
+  /** What the template takes for "no tools": null, as transformers passes, or an empty list. */
+  readonly noTools: readonly [] | null;
   /** Whether the template knows the developer role; else it becomes system. */
   readonly hasDeveloperRole: boolean;
   /** Whether the template reads reasoning as `thinking` only. */

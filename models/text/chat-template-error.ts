@@ -8,6 +8,7 @@ const MAX_REASON_LENGTH = 500;
 /** Makes a template engine's complaint fit for a client: one bounded line, without invisible characters. */
 export function describeReason(error: unknown): string {
   const reason = error instanceof Error ? error.message : "unknown reason";
-  const line = reason.replace(/[\u0000-\u001f\u007f\ufdd0-\ufdef]+/gu, " ").trim();
+  const visible = reason.replace(/\p{Noncharacter_Code_Point}/gu, "");
+  const line = visible.replace(/\p{Cc}+/gu, " ").trim();
   return line.length > MAX_REASON_LENGTH ? `${line.slice(0, MAX_REASON_LENGTH)}…` : line;
 }

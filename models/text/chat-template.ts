@@ -69,12 +69,13 @@ export class ChatTemplate {
 
   #renderMarked(input: ChatTemplateInput): string {
     this.#dialect ??= probeDialect(this.#options.source, (variables) => this.#run(variables));
+    const { noTools } = this.#dialect;
     const messages = this.#protectMessages(toTemplateMessages(input.messages, this.#dialect));
     if (input.continueFinalMessage) markContinuation(messages);
     const variables = {
       ...this.#protectKwargs(input.chatTemplateKwargs ?? {}),
       messages,
-      tools: input.tools === undefined || input.tools.length === 0 ? null : this.#protect(input.tools),
+      tools: input.tools === undefined || input.tools.length === 0 ? noTools : this.#protect(input.tools),
       add_generation_prompt: input.addGenerationPrompt,
     };
     const prompt = this.#run(variables);

@@ -34,39 +34,46 @@ const probeTools = [
 ];
 
 /** In order of preference: what transformers passes, then what older templates need. */
-const candidates = [
+const toolCallShapes = [
   { argumentsAsObject: true, nullContent: false },
   { argumentsAsObject: true, nullContent: true },
   { argumentsAsObject: false, nullContent: false },
   { argumentsAsObject: false, nullContent: true },
 ];
 
+type Render = (variables: Record<string, unknown>) => string;
+
 /**
- * Finds out what shape of tool calls a template can print, by trying: templates disagree on it and none of
- * them says. (llama.cpp's common/jinja and minja probe likewise.) The first shape whose call comes out
- * whole is taken; a template that knows no tools gets the first.
+ * Finds out what a template can take, by trying: templates disagree and none of them says (llama.cpp's
+ * common/jinja probes likewise). The first shape whose tool call comes out whole is taken; a template that
+ * knows no tools gets the first.
  */
-export function probeDialect(
-  source: string,
-  render: (variables: Record<string, unknown>) => string,
-): TemplateDialect {
-  const words = {
+export function probeDialect(source: string, render: Render): TemplateDialect {
+  const common = {
+    noTools: takesNullTools(render) ? null : ([] as const),
     hasDeveloperRole: /["']developer["']/u.test(source),
     readsThinking: /message\.thinking\b/u.test(source) && !source.includes("reasoning_content"),
   };
-  const dialects = candidates.map((candidate) => ({ ...candidate, ...words }));
-  const works = dialects.find((dialect) => printsToolCall(dialect, render));
-  return works ?? (dialects[0] as TemplateDialect);
+  const dialects = toolCallShapes.map((shape) => ({ ...shape, ...common }));
+  return dialects.find((dialect) => printsToolCall(dialect, render)) ?? (dialects[0] as TemplateDialect);
 }
 
-function printsToolCall(
-  dialect: TemplateDialect,
-  render: (variables: Record<string, unknown>) => string,
-): boolean {
-  try {
+function takesNullTools(render: Render): boolean {
+  const messages = [{ role: "user", content: "probe" }];
+  return succeeds(() => render({ messages, tools: null, add_generation_prompt: true }) !== "");
+}
+
+function printsToolCall(dialect: TemplateDialect, render: Render): boolean {
+  return succeeds(() => {
     const messages = toTemplateMessages(probeMessages, dialect);
     const prompt = render({ messages, tools: probeTools, add_generation_prompt: true });
     return prompt.includes(PROBE_VALUE) && !prompt.includes("[object ");
+  });
+}
+
+function succeeds(attempt: () => boolean): boolean {
+  try {
+    return attempt();
   } catch {
     return false;
   }

@@ -12,7 +12,7 @@ export interface TokenizedPrompt {
 
 /** What each kind of job takes and gives. Everything is JSON: it crosses to a child process and back. */
 export interface TextJobs {
-  describe: { input: Record<string, never>; output: VocabularyReport };
+  describe: { input: unknown; output: VocabularyReport };
   tokenize: { input: { readonly text: string; readonly options: TokenizeOptions }; output: number[] };
   chat: {
     input: {

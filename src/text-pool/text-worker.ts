@@ -55,11 +55,12 @@ export class TextWorker {
 
   async #makeReady(): Promise<void> {
     const options = { addSpecial: false, parseSpecial: false };
-    await this.#runWithin({ kind: "tokenize", text: "", options }, this.#startTimeoutMs);
+    const job: TextJob<"tokenize"> = { kind: "tokenize", text: "", options };
+    await this.#runWithin(job, this.#startTimeoutMs);
     this.#isReady = true;
   }
 
-  async #runWithin(job: TextJob, timeoutMs: number): Promise<TextJobResult> {
+  async #runWithin(job: { readonly kind: TextJobKind }, timeoutMs: number): Promise<TextJobResult> {
     const controller = new AbortController();
     const timer = setTimeout(() => controller.abort(), timeoutMs);
     try {
