@@ -5,10 +5,12 @@ import { formatSize } from "../config/value-types.ts";
 export interface BannerFacts {
   readonly url: string;
   readonly model: ModelInfo;
+  /** Lines of the engine worth a person's attention: backends passed over, the memory plan. */
+  readonly notes: readonly string[];
 }
 
 /** What a user wants to know once the server listens, ending with a command to try it. */
-export function startBanner({ url, model }: BannerFacts, config: Config): string {
+export function startBanner({ url, model, notes }: BannerFacts, config: Config): string {
   const { kvPool } = model;
   const rows = [
     ["listening", url],
@@ -19,21 +21,21 @@ export function startBanner({ url, model }: BannerFacts, config: Config): string
       `${kvPool.numBlocks} blocks of ${kvPool.blockSize} tokens = ${kvPool.numBlocks * kvPool.blockSize} tokens, ` +
         `${formatSize(kvPool.sizeBytes)} (${kvPool.cacheTypeK}/${kvPool.cacheTypeV})`,
     ],
-    ["limits", `${model.maxModelLen} tokens a request, ${model.maxNumSeqs} sequences at once`],
   ];
   const table = rows.map(([name, value]) => `  ${name?.padEnd(9)}  ${value}`).join("\n");
-  return `\n${table}\n\n${curlLine(url, model.id, config)}\n`;
+  const remarks = notes.map((note) => `${note.replaceAll(/^/gm, "  ")}\n\n`).join("");
+  return `\n${table}\n\n${remarks}${curlLine(url, model.id, config)}\n`;
 }
 
 function curlLine(url: string, modelId: string, config: Config): string {
   // The key itself stays out of terminals and their logs.
-  const key = config.apiKeys.length > 0 ? ` -H 'Authorization: Bearer '"$HEADWAY_API_KEY"` : "";
+  const key = config.apiKeys.length > 0 ? ` -H "Authorization: Bearer $HEADWAY_API_KEY"` : "";
   const body = JSON.stringify({
     model: modelId,
     stream: true,
     messages: [{ role: "user", content: "What is the capital of France?" }],
   });
-  return `  curl -N ${reachable(url)}/v1/chat/completions -H 'Content-Type: application/json'${key} -d '${body}'`;
+  return `  curl -N ${reachable(url)}/v1/chat/completions -H 'Content-Type: application/json'${key} -d '${body.replaceAll("'", "'\\''")}'`;
 }
 
 /** 0.0.0.0 and :: mean every address; a client needs one of them. */
