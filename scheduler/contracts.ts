@@ -1,7 +1,8 @@
+import type { BlockCounts } from "../kvcache/block-pool.ts";
+import type { CacheOp, SeqId } from "../kvcache/cache-op.ts";
 import type { SamplingParams } from "./sampling-params.ts";
 
-/** Dense small integer naming one sequence inside the KV memory (llama_seq_id). */
-export type SeqId = number;
+export type { BlockCounts, CacheOp, SeqId };
 
 /** One token stream to run. A client request with n choices becomes n of these, which share the prompt's blocks. */
 export interface SequenceRequest {
@@ -34,14 +35,6 @@ export interface SequenceView {
   readonly numPromptTokens: number;
   readonly sampling: SamplingParams;
 }
-
-/**
- * Work on KV memory, to be applied in order before the batches of the same plan.
- * Half-open ranges: share tags [0, numTokens) of `from` with `to`; trim drops [fromPosition, end) of `seqId`.
- */
-export type CacheOp =
-  | { readonly kind: "share"; readonly from: SeqId; readonly to: SeqId; readonly numTokens: number }
-  | { readonly kind: "trim"; readonly seqId: SeqId; readonly fromPosition: number };
 
 /** Which positions of a row need logits: none, only its last, or all (prompt logprobs). */
 export type LogitsWanted = "none" | "last" | "all";
@@ -117,12 +110,4 @@ export interface SchedulerStats {
   readonly numPrefixQueryTokens: number;
   readonly numPrefixHitTokens: number;
   readonly numGeneratedTokens: number;
-}
-
-/** free + cached + used = total. `used` blocks are held by at least one running sequence. */
-export interface BlockCounts {
-  readonly total: number;
-  readonly free: number;
-  readonly cached: number;
-  readonly used: number;
 }

@@ -1,0 +1,271 @@
+import { BlockPool, type BlockCounts } from "./block-pool.ts";
+import type { BlockTable } from "./block-table.ts";
+import type { CacheOp, SeqId } from "./cache-op.ts";
+import { findViolations } from "./integrity.ts";
+import { NullPrefixCache } from "./null-prefix-cache.ts";
+import type { PrefixCache, PrefixKey, PrefixMatch } from "./prefix-cache.ts";
+import { RadixPrefixCache } from "./radix-prefix-cache.ts";
+import { SeqIdPool } from "./seq-id-pool.ts";
+
+export interface KvCacheOptions {
+  readonly numBlocks: number;
+  /** Tokens per block. */
+  readonly blockSize: number;
+  /** Ids for running sequences and retained branches together; llama.cpp knows 256. */
+  readonly numSeqIds: number;
+  /** Idle cached cells cost attention time in the paged layout: more than this many blocks are not kept. */
+  readonly maxCachedBlocks: number;
+  /** The memory can share a prefix between sequences. */
+  readonly canShare: boolean;
+  /** The memory can drop positions from the end of a sequence; else only a whole sequence. */
+  readonly canTrim: boolean;
+}
+
+export interface AdmissionRequest {
+  /** The sequence's tokens; the manager keeps the array and reads tokens appended later. */
+  readonly key: PrefixKey;
+  /** False for a sequence that must compute all of its prompt. */
+  readonly useCachedPrefix: boolean;
+  /** Blocks that must stay free or evictable afterwards, as room for others to grow. */
+  readonly numReserveBlocks: number;
+}
+
+export interface Admission {
+  readonly seqId: SeqId;
+  /** Leading tokens whose KV entries are shared, not computed. Less than the number of tokens. */
+  readonly numCachedTokens: number;
+}
+
+/**
+ * The only authority on KV memory. It grants blocks before anything is computed, so a model call can never
+ * fail for want of a cell, and turns its decisions into cache operations for the runner.
+ *
+ * A finished or preempted sequence leaves its full computed blocks behind as a *retained branch* under its id,
+ * because cells live only as long as some id holds them. No retained branch is covered by another holder:
+ * the moment one is, it is dropped. So its last block is its own, and eviction from the tail always frees memory.
+ */
+export class KvCacheManager {
+  readonly #options: KvCacheOptions;
+  readonly #pool: BlockPool;
+  readonly #seqIds: SeqIdPool;
+  readonly #prefixes: PrefixCache;
+  readonly #tables = new Map<SeqId, BlockTable>();
+  /** Retained branches, least recently used first. */
+  readonly #branches = new Map<SeqId, BlockTable>();
+  #ops: CacheOp[] = [];
+
+  constructor(options: KvCacheOptions) {
+    this.#options = options;
+    this.#pool = new BlockPool(options.numBlocks);
+    this.#seqIds = new SeqIdPool(options.numSeqIds);
+    this.#prefixes = options.canShare ? new RadixPrefixCache(options.blockSize) : new NullPrefixCache();
+  }
+
+  get options(): KvCacheOptions {
+    return this.#options;
+  }
+
+  get hasOps(): boolean {
+    return this.#ops.length > 0;
+  }
+
+  counts(): BlockCounts {
+    return this.#pool.counts();
+  }
+
+  /** Upper bound of the cells in use. */
+  get numHeldTokens(): number {
+    return (this.#options.numBlocks - this.#pool.numFree) * this.#options.blockSize;
+  }
+
+  numBlocksFor(numTokens: number): number {
+    return Math.ceil(numTokens / this.#options.blockSize);
+  }
+
+  /** Leading tokens of the key that a sequence admitted now would not have to compute. */
+  numCachedTokens(key: PrefixKey): number {
+    return (this.#match(key)?.numBlocks ?? 0) * this.#options.blockSize;
+  }
+
+  /** Gives a sequence an id, its cached prefix, and blocks for all its tokens; null when they don't fit. */
+  admit(request: AdmissionRequest): Admission | null {
+    const { key } = request;
+    const seqId = this.#takeSeqId();
+    if (seqId === null) return null;
+    const match = request.useCachedPrefix ? this.#match(key) : null;
+    const numCachedBlocks = match?.numBlocks ?? 0;
+    const numNewBlocks = this.numBlocksFor(key.tokens.length) - numCachedBlocks;
+    if (numNewBlocks + request.numReserveBlocks > this.#numObtainable(match)) {
+      this.#seqIds.giveBack(seqId);
+      return null;
+    }
+    const table: BlockTable = { seqId, key, blocks: [], path: [], kind: "running" };
+    this.#tables.set(seqId, table);
+    if (match !== null) this.#share(match, table);
+    this.#append(table, numNewBlocks);
+    return { seqId, numCachedTokens: numCachedBlocks * this.#options.blockSize };
+  }
+
+  /** Makes sure a running sequence has blocks for `numTokens` tokens, evicting cached ones; false, and no effect, when it can't. */
+  allocate(seqId: SeqId, numTokens: number): boolean {
+    const table = this.#table(seqId);
+    const numNewBlocks = this.numBlocksFor(numTokens) - table.blocks.length;
+    if (numNewBlocks <= 0) return true;
+    if (numNewBlocks > this.#pool.numFree + this.#pool.numCached) return false;
+    this.#append(table, numNewBlocks);
+    return true;
+  }
+
+  /** The first `numComputedTokens` tokens have been computed: their full blocks may be shared from now on. */
+  commit(seqId: SeqId, numComputedTokens: number): void {
+    const table = this.#table(seqId);
+    const numFull = Math.floor(numComputedTokens / this.#options.blockSize);
+    while (table.path.length < numFull) {
+      const node = this.#prefixes.extend(table.path, table.key, seqId);
+      if (node === null) return;
+      table.path.push(node);
+      this.#dropCoveredBranch(table);
+    }
+  }
+
+  /** Ends a sequence's run. With `retain` its full computed blocks stay as a cached branch. */
+  release(seqId: SeqId, options: { readonly retain: boolean }): void {
+    const table = this.#table(seqId);
+    if (options.retain && this.#options.canTrim && !isCovered(table)) this.#retain(table);
+    else this.#drop(table);
+    this.#evict(this.#pool.numCached - this.#options.maxCachedBlocks);
+  }
+
+  /** The operations since the last call, in order. */
+  takeOps(): readonly CacheOp[] {
+    const ops = this.#ops;
+    if (ops.length > 0) this.#ops = [];
+    return ops;
+  }
+
+  /** Every broken invariant as a sentence; empty when all hold. `numUsedCells` is the runner's count once all operations are applied. */
+  checkIntegrity(numUsedCells: number | null = null): string[] {
+    return findViolations({
+      blockSize: this.#options.blockSize,
+      pool: this.#pool,
+      seqIds: this.#seqIds,
+      tables: this.#tables,
+      branches: this.#branches,
+      nodes: this.#prefixes.nodes(),
+      numUsedCells,
+    });
+  }
+
+  #table(seqId: SeqId): BlockTable {
+    const table = this.#tables.get(seqId);
+    if (table === undefined || table.kind !== "running")
+      throw new RangeError(`sequence id ${seqId} does not run`);
+    return table;
+  }
+
+  /** At least one token is left to compute: the model gives logits only for positions it computes. */
+  #match(key: PrefixKey): PrefixMatch | null {
+    return this.#prefixes.match(key, Math.floor((key.tokens.length - 1) / this.#options.blockSize));
+  }
+
+  /** Any holder will do: each has computed the whole prefix. */
+  #donor(match: PrefixMatch): BlockTable {
+    const [seqId] = match.node.holders;
+    return this.#tables.get(seqId!)!;
+  }
+
+  /** Free and evictable blocks, without those that taking the match would put to use. */
+  #numObtainable(match: PrefixMatch | null): number {
+    let numObtainable = this.#pool.numFree + this.#pool.numCached;
+    if (match === null) return numObtainable;
+    const { blocks } = this.#donor(match);
+    for (let index = 0; index < match.numBlocks; index += 1) {
+      if (blocks[index]!.numRunningHolders === 0) numObtainable -= 1;
+    }
+    return numObtainable;
+  }
+
+  /** The lowest free id, for which the oldest branch may have to go; null when all ids run. */
+  #takeSeqId(): SeqId | null {
+    const seqId = this.#seqIds.take();
+    if (seqId !== null) return seqId;
+    const [oldest] = this.#branches.values();
+    if (oldest === undefined) return null;
+    this.#drop(oldest);
+    return this.#seqIds.take();
+  }
+
+  #share(match: PrefixMatch, table: BlockTable): void {
+    const donor = this.#donor(match);
+    for (const block of donor.blocks.slice(0, match.numBlocks)) {
+      this.#pool.hold(block, table.seqId);
+      table.blocks.push(block);
+    }
+    table.path.push(...this.#prefixes.adopt(match.node, table.seqId));
+    const numTokens = match.numBlocks * this.#options.blockSize;
+    this.#ops.push({ kind: "share", from: donor.seqId, to: table.seqId, numTokens });
+    this.#dropCoveredBranch(table);
+  }
+
+  /** Evicts as needed; the caller has made sure that it suffices. */
+  #append(table: BlockTable, numBlocks: number): void {
+    this.#evict(numBlocks - this.#pool.numFree);
+    for (let count = 0; count < numBlocks; count += 1) table.blocks.push(this.#pool.take(table.seqId)!);
+  }
+
+  /** The table has just reached a node: a branch that ends there has nothing of its own any more. */
+  #dropCoveredBranch(table: BlockTable): void {
+    for (const seqId of table.path.at(-1)!.holders) {
+      const branch = this.#branches.get(seqId);
+      if (branch?.path.length === table.path.length) return this.#drop(branch);
+    }
+  }
+
+  #retain(table: BlockTable): void {
+    this.#shorten(table, table.path.length);
+    for (const block of table.blocks) this.#pool.retain(block);
+    table.kind = "retained";
+    this.#branches.set(table.seqId, table);
+  }
+
+  #drop(table: BlockTable): void {
+    this.#shorten(table, 0);
+    this.#tables.delete(table.seqId);
+    this.#branches.delete(table.seqId);
+    this.#seqIds.giveBack(table.seqId);
+  }
+
+  /** Gives up all blocks from `numBlocks` on, deepest first. */
+  #shorten(table: BlockTable, numBlocks: number): void {
+    while (table.blocks.length > numBlocks) {
+      if (table.path.length === table.blocks.length) this.#prefixes.leave(table.path.pop()!, table.seqId);
+      this.#pool.drop(table.blocks.pop()!, table.seqId, table.kind);
+    }
+    const fromPosition = numBlocks * this.#options.blockSize;
+    this.#ops.push({ kind: "trim", seqId: table.seqId, fromPosition });
+  }
+
+  /** Frees at least `numBlocks` cached blocks (or all there are): oldest branch first, each from its tail. */
+  #evict(numBlocks: number): void {
+    const target = this.#pool.numFree + numBlocks;
+    for (const branch of this.#branches.values()) {
+      if (this.#pool.numFree >= target) return;
+      this.#evictTail(branch, target - this.#pool.numFree);
+    }
+  }
+
+  #evictTail(branch: BlockTable, maxBlocks: number): void {
+    const { path } = branch;
+    const shortest = Math.max(0, path.length - maxBlocks);
+    let numKept = path.length;
+    while (numKept > shortest && path[numKept - 1]!.holders.size === 1) numKept -= 1;
+    if (numKept === 0 || path[numKept - 1]!.holders.size > 1) this.#drop(branch);
+    else this.#shorten(branch, numKept);
+  }
+}
+
+/** Another sequence holds all that this one could leave behind. */
+function isCovered(table: BlockTable): boolean {
+  const last = table.path.at(-1);
+  return last === undefined || last.holders.size > 1;
+}

@@ -1,0 +1,87 @@
+import type { CacheOp, SeqId } from "../scheduler/contracts.ts";
+
+/** One token's entry, tagged with the sequences that see it. */
+interface Cell {
+  /** Depends on the token and all before it, as a real entry does: a wrongly shared cell shows in what is computed from it. */
+  readonly state: number;
+  readonly tags: Set<SeqId>;
+}
+
+/**
+ * llama.cpp's unified KV memory to the letter of its contract: cells tagged with sequence ids, where a position
+ * may be computed once, after all before it. Throws on whatever the real one would refuse or silently get wrong.
+ */
+export class FakeKvMemory {
+  readonly #numCells: number;
+  readonly #numSeqIds: number;
+  /** Cells by position. */
+  readonly #sequences = new Map<SeqId, Cell[]>();
+  #numUsedCells = 0;
+
+  constructor(numCells: number, numSeqIds: number) {
+    this.#numCells = numCells;
+    this.#numSeqIds = numSeqIds;
+  }
+
+  get numUsedCells(): number {
+    return this.#numUsedCells;
+  }
+
+  /** How many positions a sequence has. */
+  numPositions(seqId: SeqId): number {
+    return this.#sequences.get(seqId)?.length ?? 0;
+  }
+
+  apply(operation: CacheOp): void {
+    if (operation.kind === "share") this.#share(operation.from, operation.to, operation.numTokens);
+    else this.#trim(operation.seqId, operation.fromPosition);
+  }
+
+  /** Computes a token at a position and returns the state there. */
+  append(seqId: SeqId, position: number, tokenId: number): number {
+    const cells = this.#cells(seqId);
+    if (cells.length !== position) {
+      throw new Error(`sequence ${seqId}: position ${position} computed where ${cells.length} is next`);
+    }
+    if (this.#numUsedCells === this.#numCells) throw new Error("the KV memory is full");
+    const state = mix((cells.at(-1)?.state ?? 0) ^ Math.imul(tokenId + 1, 0x9e3779b1));
+    cells.push({ state, tags: new Set([seqId]) });
+    this.#numUsedCells += 1;
+    return state;
+  }
+
+  #share(from: SeqId, to: SeqId, numTokens: number): void {
+    const source = this.#cells(from);
+    const target = this.#cells(to);
+    if (source.length < numTokens)
+      throw new Error(`sequence ${from} has ${source.length} of ${numTokens} tokens to share`);
+    if (target.length > 0) throw new Error(`sequence ${to} already has positions`);
+    for (const cell of source.slice(0, numTokens)) {
+      cell.tags.add(to);
+      target.push(cell);
+    }
+  }
+
+  #trim(seqId: SeqId, fromPosition: number): void {
+    for (const cell of this.#cells(seqId).splice(fromPosition)) {
+      cell.tags.delete(seqId);
+      if (cell.tags.size === 0) this.#numUsedCells -= 1;
+    }
+  }
+
+  #cells(seqId: SeqId): Cell[] {
+    if (seqId < 0 || seqId >= this.#numSeqIds) throw new Error(`sequence id ${seqId} is out of range`);
+    let cells = this.#sequences.get(seqId);
+    if (cells === undefined) this.#sequences.set(seqId, (cells = []));
+    return cells;
+  }
+}
+
+/** A bijective 32-bit mix (the finalizer of MurmurHash3). */
+export function mix(value: number): number {
+  let bits = value ^ (value >>> 16);
+  bits = Math.imul(bits, 0x85ebca6b);
+  bits ^= bits >>> 13;
+  bits = Math.imul(bits, 0xc2b2ae35);
+  return (bits ^ (bits >>> 16)) >>> 0;
+}

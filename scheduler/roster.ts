@@ -1,0 +1,152 @@
+import type { KvCacheManager } from "../kvcache/kv-cache-manager.ts";
+import { Followers } from "./followers.ts";
+import { RunningSet } from "./running-set.ts";
+import type { Sequence } from "./sequence.ts";
+import { WaitingQueue } from "./waiting-queue.ts";
+
+/**
+ * All unfinished sequences and where each of them is:
+ *
+ *   waiting, preempted   queued, or deferred to a leader, or held back while paused
+ *   running              holds a sequence id and blocks; gets rows unless paused
+ *
+ * Every change of place goes through here, so that queue, blocks and followers always agree.
+ */
+export class Roster {
+  readonly running = new RunningSet();
+  /** Only grow. Queries and hits count every admission, the cached prompt only the first of each sequence. */
+  readonly counters = {
+    numPreemptions: 0,
+    numPromptTokensCached: 0,
+    numPrefixQueryTokens: 0,
+    numPrefixHitTokens: 0,
+  };
+  readonly #kv: KvCacheManager;
+  readonly #maxNumSeqs: number;
+  readonly #sequences = new Map<string, Sequence>();
+  readonly #queue = new WaitingQueue<Sequence>();
+  readonly #followers = new Followers();
+  #numWaitingTokens = 0;
+
+  constructor(kv: KvCacheManager, maxNumSeqs: number) {
+    this.#kv = kv;
+    this.#maxNumSeqs = maxNumSeqs;
+  }
+
+  get numWaiting(): number {
+    return this.#sequences.size - this.running.size;
+  }
+
+  get numWaitingTokens(): number {
+    return this.#numWaitingTokens;
+  }
+
+  /** Something can run now or could be admitted. */
+  get hasRunnable(): boolean {
+    return this.#queue.size > 0 || this.running.byUrgency.some((sequence) => sequence.isRunnable);
+  }
+
+  get(requestId: string): Sequence | undefined {
+    return this.#sequences.get(requestId);
+  }
+
+  add(sequence: Sequence): void {
+    this.#sequences.set(sequence.requestId, sequence);
+    this.#enqueue(sequence);
+  }
+
+  /** The most urgent sequence that could be admitted. */
+  nextWaiting(): Sequence | null {
+    return this.#queue.peek();
+  }
+
+  /** Waiting → running, with blocks for all its tokens. Returns false, without effect, when there is no room. */
+  admit(sequence: Sequence): boolean {
+    if (this.running.size >= this.#maxNumSeqs) return false;
+    const admission = this.#kv.admit({
+      key: sequence,
+      useCachedPrefix: !sequence.wantsPromptLogprobs,
+      // A block for each running sequence to grow into, lest the newcomer be preempted at once.
+      numReserveBlocks: this.running.size,
+    });
+    if (admission === null) return false;
+    this.#leaveWaiting(sequence);
+    sequence.status = "running";
+    sequence.seqId = admission.seqId;
+    sequence.numComputedTokens = admission.numCachedTokens;
+    this.running.add(sequence);
+    this.#countAdmission(sequence);
+    return true;
+  }
+
+  /** Waits for the leader to compute their common prefix of `numSharedTokens` tokens. */
+  defer(sequence: Sequence, leader: Sequence, numSharedTokens: number): void {
+    this.#queue.remove(sequence);
+    this.#followers.add(sequence, leader, numSharedTokens);
+  }
+
+  /** The first `numComputedTokens` tokens of a running sequence are computed. */
+  advance(sequence: Sequence, numComputedTokens: number): void {
+    sequence.numComputedTokens = numComputedTokens;
+    this.#kv.commit(sequence.seqId, numComputedTokens);
+    this.#releaseFollowers(sequence);
+  }
+
+  /** Running → waiting: its blocks may be evicted; what is left of them when it is admitted again is not recomputed. */
+  preempt(sequence: Sequence): void {
+    this.#stopRunning(sequence, "preempted");
+    sequence.numComputedTokens = 0;
+    this.counters.numPreemptions += 1;
+    this.#enqueue(sequence);
+  }
+
+  /** The end of a sequence, wherever it is. */
+  remove(sequence: Sequence): void {
+    if (sequence.status === "running") this.#stopRunning(sequence, "finished");
+    else this.#leaveWaiting(sequence);
+    sequence.status = "finished";
+    this.#sequences.delete(sequence.requestId);
+  }
+
+  pause(sequence: Sequence): void {
+    sequence.isPaused = true;
+    if (sequence.status === "running") this.#releaseFollowers(sequence);
+    else if (!this.#queue.remove(sequence)) this.#followers.remove(sequence);
+  }
+
+  resume(sequence: Sequence): void {
+    if (!sequence.isPaused) return;
+    sequence.isPaused = false;
+    if (sequence.status !== "running") this.#queue.push(sequence);
+  }
+
+  #countAdmission(sequence: Sequence): void {
+    const { numComputedTokens, numPromptTokens, tokens } = sequence;
+    this.counters.numPrefixQueryTokens += tokens.length;
+    this.counters.numPrefixHitTokens += numComputedTokens;
+    if (sequence.numCachedTokens !== null) return;
+    sequence.numCachedTokens = Math.min(numComputedTokens, numPromptTokens);
+    this.counters.numPromptTokensCached += sequence.numCachedTokens;
+  }
+
+  #enqueue(sequence: Sequence): void {
+    this.#numWaitingTokens += sequence.tokens.length;
+    if (!sequence.isPaused) this.#queue.push(sequence);
+  }
+
+  #leaveWaiting(sequence: Sequence): void {
+    this.#numWaitingTokens -= sequence.tokens.length;
+    if (!this.#queue.remove(sequence)) this.#followers.remove(sequence);
+  }
+
+  #stopRunning(sequence: Sequence, status: "preempted" | "finished"): void {
+    this.running.remove(sequence);
+    this.#kv.release(sequence.seqId, { retain: true });
+    sequence.status = status;
+    this.#releaseFollowers(sequence);
+  }
+
+  #releaseFollowers(leader: Sequence): void {
+    for (const follower of this.#followers.release(leader)) this.#queue.push(follower);
+  }
+}

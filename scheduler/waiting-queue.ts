@@ -1,0 +1,71 @@
+import { compareUrgency, type Urgent } from "./urgency.ts";
+
+/** Most urgent first: a binary heap that knows where each item is, so that an abort costs O(log n) too. */
+export class WaitingQueue<T extends Urgent> {
+  readonly #heap: T[] = [];
+  readonly #indexOf = new Map<T, number>();
+
+  get size(): number {
+    return this.#heap.length;
+  }
+
+  peek(): T | null {
+    return this.#heap[0] ?? null;
+  }
+
+  push(item: T): void {
+    this.#heap.push(item);
+    this.#siftUp(this.#heap.length - 1);
+  }
+
+  /** Returns false when the item isn't queued. */
+  remove(item: T): boolean {
+    const index = this.#indexOf.get(item);
+    if (index === undefined) return false;
+    this.#indexOf.delete(item);
+    const last = this.#heap.pop()!;
+    if (last === item) return true;
+    this.#place(last, index);
+    this.#siftDown(this.#siftUp(index));
+    return true;
+  }
+
+  #place(item: T, index: number): void {
+    this.#heap[index] = item;
+    this.#indexOf.set(item, index);
+  }
+
+  /** Returns where the item ends up. */
+  #siftUp(start: number): number {
+    const item = this.#heap[start]!;
+    let index = start;
+    while (index > 0) {
+      const parentIndex = (index - 1) >> 1;
+      const parent = this.#heap[parentIndex]!;
+      if (compareUrgency(parent, item) <= 0) break;
+      this.#place(parent, index);
+      index = parentIndex;
+    }
+    this.#place(item, index);
+    return index;
+  }
+
+  #siftDown(start: number): void {
+    const item = this.#heap[start]!;
+    let index = start;
+    for (let child = this.#moreUrgentChild(index); child !== -1; child = this.#moreUrgentChild(index)) {
+      if (compareUrgency(item, this.#heap[child]!) <= 0) break;
+      this.#place(this.#heap[child]!, index);
+      index = child;
+    }
+    this.#place(item, index);
+  }
+
+  #moreUrgentChild(index: number): number {
+    const left = 2 * index + 1;
+    const right = left + 1;
+    if (left >= this.#heap.length) return -1;
+    if (right >= this.#heap.length) return left;
+    return compareUrgency(this.#heap[left]!, this.#heap[right]!) <= 0 ? left : right;
+  }
+}
