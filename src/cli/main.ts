@@ -1,7 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { createChatCommand } from "./chat-command.ts";
 import { createDoctorCommand } from "./doctor-command.ts";
-import { isExpectedError } from "./expected-error.ts";
+import { explainError } from "./explain-error.ts";
 import { createModelsCommand } from "./models-command.ts";
 import { createServeCommand } from "./serve-command.ts";
 import { headwayVersion } from "./package-file.ts";
@@ -18,8 +18,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     // Commander has already printed its message, help or version.
     if (error instanceof CommanderError) return error.exitCode;
-    if (!isExpectedError(error)) throw error;
-    process.stderr.write(`headway: ${error.message}\n`);
+    const sentence = explainError(error);
+    if (sentence === null) throw error;
+    process.stderr.write(`headway: ${sentence}\n`);
     return 1;
   }
 }
