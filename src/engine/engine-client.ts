@@ -133,6 +133,7 @@ export class EngineClient implements Engine, GenerationPort {
 
   pauseSequences(sequenceIds: readonly string[]): void {
     this.#supervisor.post({ pause: sequenceIds });
+    for (const sequenceId of sequenceIds) this.#ledger.notePaused(sequenceId);
   }
 
   resumeSequences(sequenceIds: readonly string[]): void {

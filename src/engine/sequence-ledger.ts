@@ -9,8 +9,6 @@ export interface LedgerEntry {
   readonly numPromptTokens: number;
   /** The engine has it. */
   isSubmitted: boolean;
-  /** It has had rows in the current engine: if that engine dies, it may be the reason. */
-  hasStarted: boolean;
   /** It has had rows in any engine: it no longer counts as queued. */
   hasEverStarted: boolean;
 }
@@ -57,7 +55,6 @@ export class SequenceLedger {
       generation,
       numPromptTokens,
       isSubmitted: false,
-      hasStarted: false,
       hasEverStarted: false,
     };
     this.#entries.set(choice.sequenceId, entry);
@@ -80,8 +77,12 @@ export class SequenceLedger {
   noteStarted(sequenceId: string): boolean {
     const entry = this.#entries.get(sequenceId);
     if (entry === undefined) return false;
-    entry.hasStarted = true;
     return this.#dequeue(entry);
+  }
+
+  /** A paused sequence cannot prove itself: it must not hold up the others. */
+  notePaused(sequenceId: string): void {
+    if (this.#isolation.clear(sequenceId)) this.#submitNext();
   }
 
   noteTokens(sequenceId: string): void {
@@ -103,24 +104,22 @@ export class SequenceLedger {
   disconnect(isSelfInflicted: boolean): LedgerEntry | null {
     this.#isConnected = false;
     const culprit = isSelfInflicted ? this.#culprit() : null;
-    if (isSelfInflicted && culprit === null) this.#suspectStarted();
-    for (const entry of this.#entries.values()) {
-      entry.isSubmitted = false;
-      entry.hasStarted = false;
-    }
+    if (isSelfInflicted && culprit === null) this.#suspectSubmitted();
+    for (const entry of this.#entries.values()) entry.isSubmitted = false;
     return culprit;
   }
 
   #culprit(): LedgerEntry | null {
     const onTrial = this.#isolation.current;
     const entry = onTrial === null ? undefined : this.#entries.get(onTrial);
-    return entry?.hasStarted === true || entry?.isSubmitted === true ? entry : null;
+    return entry?.isSubmitted === true ? entry : null;
   }
 
-  #suspectStarted(): void {
+  /** Any of them may have been in the fatal call, also one that was only just admitted. Paused ones were not. */
+  #suspectSubmitted(): void {
     this.#isolation.reset();
-    for (const [sequenceId, entry] of this.#entries) {
-      if (entry.hasStarted) this.#isolation.suspect(sequenceId, entry.choice.numGeneratedTokens);
+    for (const [sequenceId, { isSubmitted, generation, choice }] of this.#entries) {
+      if (isSubmitted && !generation.isPaused) this.#isolation.suspect(sequenceId, choice.numGeneratedTokens);
     }
   }
 

@@ -1,7 +1,7 @@
-import type { Batch, SequenceEvent, SequenceRequest, StepPlan } from "../../scheduler/contracts.ts";
+import type { Batch, SequenceEvent, SequenceRequest } from "../../scheduler/contracts.ts";
 import type { Scheduler } from "../../scheduler/scheduler.ts";
 import type { ModelRunner } from "../../models/model-runner.ts";
-import type { FromEngine, SequenceOutput, StepTimes, ToEngine } from "./protocol.ts";
+import type { FromEngine, SequenceOutput, ToEngine } from "./protocol.ts";
 
 type StepReport = Extract<FromEngine, { type: "step" }>;
 
@@ -51,7 +51,8 @@ export class StepLoop {
       this.#run(batch, scheduleMs);
       scheduleMs = 0;
     }
-    if (plan.batches.length === 0) this.#deliverIdle(plan, scheduleMs);
+    // After an abort, for instance: the server still learns the new block counts.
+    if (plan.batches.length === 0) this.#deliverOutputs([], scheduleMs);
     return true;
   }
 
@@ -75,14 +76,20 @@ export class StepLoop {
     });
   }
 
-  /** Only cache operations were due, for instance after an abort: the server still learns the new block counts. */
-  #deliverIdle(_plan: StepPlan, scheduleMs: number): void {
-    const times: StepTimes = { scheduleMs, executeMs: 0, updateMs: 0, numDecodeRows: 0, numPrefillTokens: 0 };
-    this.#deliver({ type: "step", outputs: [], times, stats: this.#scheduler.stats() });
+  /** A sequence that cannot run is answered, never allowed to take the process down. */
+  #add(request: SequenceRequest, nowMs: number): void {
+    try {
+      this.#scheduler.add(request, nowMs);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      const { requestId } = request;
+      this.#deliverOutputs([{ requestId, finishReason: "error", error: error.message }], 0);
+    }
   }
 
-  #add(request: SequenceRequest, nowMs: number): void {
-    this.#scheduler.add(request, nowMs);
+  #deliverOutputs(outputs: readonly SequenceOutput[], scheduleMs: number): void {
+    const times = { scheduleMs, executeMs: 0, updateMs: 0, numDecodeRows: 0, numPrefillTokens: 0 };
+    this.#deliver({ type: "step", outputs, times, stats: this.#scheduler.stats() });
   }
 }
 

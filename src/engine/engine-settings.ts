@@ -1,0 +1,10 @@
+import type { LoadRunnerOptions } from "../../models/llama/load-runner.ts";
+
+/** All that an engine process is told at start; crosses the process boundary as JSON. */
+export interface EngineSettings {
+  readonly runner: Omit<LoadRunnerOptions, "logger" | "onProgress">;
+  /** Gap between tokens that prefill must not exceed; null lets the step-time model choose. */
+  readonly targetItlMs: number | null;
+  /** Keep prefixes of finished sequences. */
+  readonly prefixCache: boolean;
+}

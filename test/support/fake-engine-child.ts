@@ -1,0 +1,54 @@
+import { KvCacheManager } from "../../kvcache/kv-cache-manager.ts";
+import { createFakeModelInfo, FakeModelRunner } from "../../models/fake-model-runner.ts";
+import type { Batch } from "../../scheduler/contracts.ts";
+import { Scheduler } from "../../scheduler/scheduler.ts";
+import { ModelRefusedError, runEngineProcess, type LoadedEngine } from "../../src/engine/engine-process.ts";
+
+/** Prompts that contain this token make the process die as native code does. */
+export const POISON_TOKEN = 13;
+
+/** Behaviour of a fake engine process, for tests of what the server does when engines misbehave. */
+export interface FakeEngineSettings {
+  readonly stepMs: number;
+  readonly numBlocks: number;
+  /** Refuse the model with this sentence. */
+  readonly refusal?: string;
+}
+
+function createEngine({ stepMs, numBlocks, refusal }: FakeEngineSettings): LoadedEngine {
+  if (refusal !== undefined) throw new ModelRefusedError(refusal);
+  const { kvPool, ...defaults } = createFakeModelInfo();
+  const info = { ...defaults, kvPool: { ...kvPool, numBlocks } };
+  const runner = new FakeModelRunner({
+    info,
+    meanTokensToEog: Infinity,
+    onExecute: (batch) => {
+      if (isPoisoned(batch)) process.kill(process.pid, "SIGSEGV");
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, stepMs);
+    },
+  });
+  const { blockSize } = info.kvPool;
+  const kvCache = new KvCacheManager({
+    numBlocks,
+    blockSize,
+    numSeqIds: 256,
+    maxCachedBlocks: 0,
+    canShare: true,
+    canTrim: true,
+  });
+  const { maxNumSeqs, maxNumBatchedTokens, maxModelLen, eogTokenIds } = info;
+  const scheduler = new Scheduler(
+    { maxNumSeqs, maxNumBatchedTokens, maxModelLen, eogTokenIds, targetItlMs: null },
+    kvCache,
+  );
+  return { runner, scheduler, notes: [] };
+}
+
+function isPoisoned(batch: Batch): boolean {
+  return batch.rows.some((row) => row.sequence.tokens[0] === POISON_TOKEN);
+}
+
+if (process.send !== undefined) {
+  const settings = JSON.parse(process.argv[2] ?? "{}") as FakeEngineSettings;
+  await runEngineProcess(async () => createEngine(settings));
+}
