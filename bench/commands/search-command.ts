@@ -1,0 +1,110 @@
+import { writeFileSync } from "node:fs";
+
+import { Command } from "commander";
+
+import type { BenchConfig } from "../bench-config.ts";
+import type { BenchOptionValues } from "../bench-options.ts";
+import type { RunSummary } from "../measure/run-summary.ts";
+
+import { addBenchOptions } from "../bench-options.ts";
+import { summarizeRun } from "../measure/run-summary.ts";
+import { windowOptions } from "../report/bench-result.ts";
+import { formatMs, formatPercent, formatRate } from "../report/format.ts";
+import { LiveView } from "../report/live-view.ts";
+import { machineFacts } from "../report/machine-facts.ts";
+import { calibrationOf, runOnce } from "../run-benchmark.ts";
+import { findMaxRate, type MaxRate } from "../search/find-max-rate.ts";
+import { EXIT } from "./exit-codes.ts";
+import { prepareTarget } from "./prepare-target.ts";
+
+interface SearchOptionValues extends BenchOptionValues {
+  attainment: string;
+  fromRate: string;
+  maxRate: string;
+  tolerance: string;
+  confirm: string;
+  maxTrials: string;
+  json?: string;
+}
+
+const DEFAULT_TRIAL_SECONDS = 30;
+
+export function createSearchCommand(): Command {
+  const command = new Command("search")
+    .description(
+      "Finds the highest rate at which the SLO is met (--slo; --duration is the length of a trial, 30 s).",
+    )
+    .helpOption("-h, --help", "explain the options");
+  return addBenchOptions(command)
+    .optionsGroup("Search:")
+    .option("--attainment <share>", "share of requests that must meet the SLO", "0.99")
+    .option("--from-rate <r>", "first rate tried", "1")
+    .option("--max-rate <r>", "never try more", "10000")
+    .option("--tolerance <share>", "how exact the answer is", "0.05")
+    .option("--confirm <n>", "trials with other seeds that the answer must pass", "2")
+    .option("--max-trials <n>", "give up after this many trials", "40")
+    .option("--json <file>", "write all trials and the answer");
+}
+
+/** `headway bench search`: prints every trial and the highest confirmed rate. */
+export async function searchCommand(options: SearchOptionValues): Promise<number> {
+  const { config, server } = await prepareTarget({
+    ...options,
+    duration: options.duration ?? DEFAULT_TRIAL_SECONDS,
+  });
+  if (config.slo === null) throw new RangeError("search needs --slo");
+  const calibration = await calibrationOf(config);
+  const wanted = Number(options.attainment);
+  const summaries: RunSummary[] = [];
+  const found = await findMaxRate(async (rate, index) => {
+    const trial = trialConfig(config, rate);
+    const data = await runOnce(trial, {
+      runIndex: index,
+      calibration,
+      observer: new LiveView(process.stderr),
+    });
+    const summary = summarizeRun(data, windowOptions(trial), trial.slo);
+    summaries.push(summary);
+    const passed = (summary.goodput?.attainment ?? 0) >= wanted;
+    console.log(trialText(rate, summary, passed));
+    return passed;
+  }, searchLimits(options));
+  console.log(answerText(found, wanted));
+  if (options.json !== undefined) {
+    const trials = found.trials.map((trial, index) => ({ ...trial, summary: summaries[index] }));
+    const facts = { server, machine: machineFacts(), slo: config.slo, attainment: wanted };
+    writeFileSync(options.json, `${JSON.stringify({ ...facts, ...found, trials }, null, 2)}\n`);
+  }
+  return found.rate > 0 && found.confirmed ? EXIT.ok : EXIT.regression;
+}
+
+function trialConfig(config: BenchConfig, rate: number): BenchConfig {
+  return {
+    ...config,
+    load: { ...config.load, shape: { kind: "steady", rate }, maxRequests: null },
+    workload: { ...config.workload, useTraceTimes: false },
+  };
+}
+
+function searchLimits(options: SearchOptionValues) {
+  return {
+    fromRate: Number(options.fromRate),
+    maxRate: Number(options.maxRate),
+    tolerance: Number(options.tolerance),
+    numConfirmations: Number(options.confirm),
+    maxTrials: Number(options.maxTrials),
+  };
+}
+
+function trialText(rate: number, { goodput, latency }: RunSummary, passed: boolean): string {
+  const p99 = (name: "ttft" | "tpot"): string => (latency[name] === null ? "-" : formatMs(latency[name].p99));
+  const attainment = formatPercent(goodput?.attainment ?? 0);
+  return `${passed ? "met   " : "missed"} ${formatRate(rate).padStart(7)}/s  attainment ${attainment}  TTFT p99 ${p99("ttft")}  TPOT p99 ${p99("tpot")}`;
+}
+
+function answerText({ rate, confirmed, trials }: MaxRate, wanted: number): string {
+  if (rate === 0)
+    return `no rate met the SLO for ${formatPercent(wanted)} of the requests (${trials.length} trials)`;
+  const how = confirmed ? "confirmed with other seeds" : "NOT confirmed: the trials ran out";
+  return `highest rate with ${formatPercent(wanted)} of the requests within the SLO: ${formatRate(rate)} requests/s, ${how} (${trials.length} trials)`;
+}

@@ -1,0 +1,37 @@
+import { setTimeout as delay } from "node:timers/promises";
+
+/** Time as the load runner sees it: milliseconds since the start of the run. */
+export interface Clock {
+  now(): number;
+  /** Resolves at or after `timeMs`, never before. */
+  sleepUntil(timeMs: number): Promise<void>;
+}
+
+/** Node's timers count in 32 bits; longer waits are taken in pieces. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * The machine's monotonic clock. `originNs` comes from `process.hrtime.bigint()`, which all processes
+ * of one machine share, so that every load worker measures from the same zero.
+ */
+export class MonotonicClock implements Clock {
+  readonly #offsetMs: number;
+
+  constructor(originNs: bigint) {
+    const sinceOriginMs = Number(process.hrtime.bigint() - originNs) / 1e6;
+    this.#offsetMs = sinceOriginMs - performance.now();
+  }
+
+  now(): number {
+    return performance.now() + this.#offsetMs;
+  }
+
+  async sleepUntil(timeMs: number): Promise<void> {
+    for (;;) {
+      const restMs = timeMs - this.now();
+      if (restMs <= 0) return;
+      // Timers may fire a little early; the loop then waits once more instead of sending early.
+      await delay(Math.min(Math.max(1, Math.floor(restMs)), MAX_TIMER_MS));
+    }
+  }
+}
