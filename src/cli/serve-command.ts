@@ -1,8 +1,12 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { Command } from "commander";
 import type { Config } from "../config/options.ts";
 import { addConfigOptions, readConfig } from "./config-options.ts";
 import { isLoopback, startBanner } from "./start-banner.ts";
 import { listenForShutdown, type Shutdown } from "./shutdown.ts";
+
+/** Time for streams to hear of their end and for the engine to leave when told to stop at once. */
+const forcedCloseMs = 3000;
 
 export function createServeCommand(setExitCode: (code: number) => void): Command {
   const command = addConfigOptions(new Command("serve"))
@@ -41,7 +45,10 @@ async function serveUntil(shutdown: Shutdown, config: Config): Promise<void> {
   );
   const closed = server.close(config.shutdownTimeoutMs);
   await Promise.race([closed, shutdown.whenForced]);
-  if (shutdown.forced.aborted) await server.close(0);
+  if (!shutdown.forced.aborted) return;
+  await Promise.race([server.close(0), sleep(forcedCloseMs)]);
+  // The first close may still be waiting for its requests; the second signal says not to.
+  process.exit(0);
 }
 
 function print(line: string): void {

@@ -37,6 +37,17 @@ export function startHeadway(
   return { child, printed, ended };
 }
 
+/** Resolves once the text stands on the standard output. */
+export function whenPrinted({ child, printed }: HeadwayProcess, text: string): Promise<void> {
+  return new Promise((resolve) => {
+    const check = (): void => {
+      if (printed.stdout.includes(text)) resolve();
+    };
+    child.stdout?.on("data", check);
+    check();
+  });
+}
+
 /** Runs a command line to its end. */
 export function runHeadway(
   args: readonly string[],
