@@ -59,6 +59,8 @@ export class EngineClient implements Engine, GenerationPort {
       hasWork: () => this.#ledger.hasRunnable(),
       onMessage: (message) => {
         if (message.type === "step") this.#onStep(message);
+        if (message.type === "ready") options.observer.onThreads(message.info.numThreads);
+        if (message.type === "threads") options.observer.onThreads(message.numThreads);
       },
       onUp: () => {
         this.#ledger.connect();

@@ -3,10 +3,13 @@ import { LibraryError } from "../../models/llama/library.ts";
 import { loadRunner } from "../../models/llama/load-runner.ts";
 import { ModelLoadError } from "../../models/llama/model-load-error.ts";
 import { MemoryPlanError } from "../../models/memory-plan.ts";
+import type { LlamaModelRunner } from "../../models/llama/runner.ts";
+import type { ModelRunner } from "../../models/model-runner.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import { Scheduler } from "../../scheduler/scheduler.ts";
 import { ModelRefusedError, runEngineProcess, type LoadedEngine } from "./engine-process.ts";
 import type { EngineSettings } from "./engine-settings.ts";
+import { GovernedRunner } from "./governed-runner.ts";
 import type { FromEngine } from "./protocol.ts";
 
 /** Ids of libllama's unified memory (LLAMA_MAX_SEQ, src/llama-cparams.h): running sequences and cached branches. */
@@ -39,7 +42,7 @@ function load(send: (message: FromEngine) => void, settings: EngineSettings): Lo
     },
     kvCache,
   );
-  return { runner, scheduler, notes };
+  return { runner: governThreads(runner, send), scheduler, notes };
 }
 
 function loadOrRefuse(
@@ -61,6 +64,14 @@ function loadOrRefuse(
       error instanceof ModelLoadError || error instanceof LibraryError || error instanceof MemoryPlanError;
     throw isRefusal ? new ModelRefusedError(error.message) : error;
   }
+}
+
+/** Threads of the CPU backend spin at barriers and so must not outnumber the cores; a GPU has its own. */
+function governThreads(runner: LlamaModelRunner, send: (message: FromEngine) => void): ModelRunner {
+  if (runner.info.backend !== "cpu" || runner.info.numThreads === 1) return runner;
+  return new GovernedRunner(runner, (numThreads, reason) => {
+    send({ type: "threads", numThreads, reason });
+  });
 }
 
 function maxCachedBlocks(info: ModelInfo, settings: EngineSettings): number {

@@ -135,6 +135,9 @@ export class EngineSupervisor {
       case "refused":
         this.#refusal = message.reason;
         break;
+      case "threads":
+        this.#options.logger.warn(`${message.numThreads} compute threads: ${message.reason}`);
+        break;
       case "step":
         this.#isIdle = message.stats.numRunning + message.stats.numWaiting === 0;
         break;

@@ -30,4 +30,5 @@ export interface EngineObserver {
   onPreempted(): void;
   onFinished(request: FinishedRequest): void;
   onEngineRestart(): void;
+  onThreads(numThreads: number): void;
 }

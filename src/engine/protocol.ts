@@ -51,6 +51,8 @@ export interface StepTimes {
 export type FromEngine =
   | { readonly type: "loading"; readonly progress: number }
   | { readonly type: "log"; readonly level: "debug" | "info" | "warn" | "error"; readonly message: string }
+  /** The number of compute threads follows the cores that are free. */
+  | { readonly type: "threads"; readonly numThreads: number; readonly reason: string }
   | { readonly type: "ready"; readonly info: ModelInfo; readonly notes: readonly string[] }
   /** The model cannot be served; one sentence. The engine exits after it and is not restarted. */
   | { readonly type: "refused"; readonly reason: string }

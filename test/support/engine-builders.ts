@@ -159,6 +159,8 @@ export class CountingObserver implements EngineObserver {
     this.finished.push(request);
   }
 
+  onThreads(): void {}
+
   onEngineRestart(): void {
     this.numRestarts++;
   }

@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { ThreadGovernor } from "../../src/engine/thread-governor.ts";
+
+/** A machine with a clock of its own: calls last 50 ms, threads get `share` of their cores. */
+function createMachine(maxThreads: number) {
+  let nowMs = 0;
+  const changes: number[] = [];
+  const machine = { share: 1, idleCores: 0 as number | null, changes, run };
+  const governor = new ThreadGovernor({
+    maxThreads,
+    now: () => nowMs,
+    idleCores: () => machine.idleCores,
+    onChange: (numThreads) => changes.push(numThreads),
+  });
+  function run(durationMs: number): void {
+    for (const endMs = nowMs + durationMs; nowMs < endMs;) {
+      nowMs += 50;
+      governor.observe({ durationMs: 50, cpuMs: 50 * governor.numThreads * machine.share });
+    }
+  }
+  return machine;
+}
+
+describe("ThreadGovernor", () => {
+  it("keeps all threads while they have their cores", () => {
+    const machine = createMachine(4);
+    machine.run(10_000);
+    assert.deepEqual(machine.changes, []);
+  });
+
+  it("gives up a thread with the first contended window, down to one", () => {
+    const machine = createMachine(3);
+    machine.share = 0.6;
+    machine.run(50);
+    assert.deepEqual(machine.changes, [2]);
+    machine.run(5000);
+    assert.deepEqual(machine.changes, [2, 1]);
+  });
+
+  it("takes a core back only when one has been idle for a while", () => {
+    const machine = createMachine(2);
+    machine.share = 0.5;
+    machine.run(50);
+    machine.share = 1;
+    machine.idleCores = 0.3;
+    machine.run(20_000);
+    assert.deepEqual(machine.changes, [1]);
+    machine.idleCores = 1;
+    machine.run(1000);
+    assert.deepEqual(machine.changes, [1], "one look is not enough");
+    machine.run(2000);
+    assert.deepEqual(machine.changes, [1, 2]);
+  });
+
+  it("waits longer after each step upward that was wrong", () => {
+    const machine = createMachine(2);
+    machine.idleCores = 1;
+    const tries: number[] = [];
+    for (let round = 0; round < 60; round++) {
+      const isUp = machine.changes.length % 2 === 0;
+      machine.share = isUp ? 0.5 : 1;
+      machine.run(1000);
+      tries.push(machine.changes.length);
+    }
+    const numUps = machine.changes.filter((numThreads) => numThreads === 2).length;
+    assert.ok(numUps >= 2 && numUps <= 6, `${numUps} tries in a minute`);
+  });
+
+  it("stays put where idle cores cannot be read", () => {
+    const machine = createMachine(2);
+    machine.share = 0.5;
+    machine.run(50);
+    machine.share = 1;
+    machine.idleCores = null;
+    machine.run(30_000);
+    assert.deepEqual(machine.changes, [1]);
+  });
+});
