@@ -8,8 +8,6 @@ const MARK = "\uFDD0";
 /** Ends the message that is to be continued; the prompt is cut there. */
 export const CONTINUATION_MARK = "\uFDD1";
 const RESERVED = new RegExp(`[${MARK}${CONTINUATION_MARK}]`, "gu");
-/** How `tojson(ensure_ascii=True)` writes the mark. */
-const ESCAPED_MARK = "\\ufdd0";
 
 /** A stretch of a prompt. Only in template text may special tokens be looked for. */
 export interface PromptSegment {
@@ -20,11 +18,11 @@ export interface PromptSegment {
 /**
  * Keeps special tokens typed by a client plain text, through a template that mixes both.
  *
- * Before rendering, `protect` puts a mark around every character of a special token's text in the client's
- * strings, and around a string's edge where template text could complete it to one. After rendering, `split`
- * cuts the prompt at the marks: characters beside a mark are tokenized as plain text. The rule is local,
- * so it holds whatever the template slices, trims, splits or joins; all other text reaches the template as
- * it was, so comparisons such as `'</think>' in content` still work.
+ * Before rendering, `protect` puts a mark behind every character of a special token's text in the client's
+ * strings, and of a string's edge where other text could complete it to one. After rendering, `split` cuts
+ * the prompt: characters before a mark are tokenized as plain text. The rule is local, so it holds whatever
+ * the template slices, trims, splits or joins; all other text reaches the template as it was, so
+ * comparisons such as `'</think>' in content` still work.
  */
 export class SpecialTextGuard {
   readonly #specialTexts: readonly string[];
@@ -71,25 +69,17 @@ export class SpecialTextGuard {
   }
 
   /** Half-open ranges of the text between the cut texts. */
-  #pieces(text: string): Range[] {
-    const pieces: Range[] = [];
-    let start = 0;
-    for (const cut of this.#findCuts(text)) {
-      if (cut.start > start) pieces.push({ start, end: cut.start });
-      start = Math.max(start, cut.end);
-    }
-    pieces.push({ start, end: text.length });
-    return pieces;
-  }
-
-  #findCuts(text: string): Range[] {
-    const cuts: Range[] = [];
+  *#pieces(text: string): Generator<Range> {
+    const isCut = new Uint8Array(text.length + 1);
     for (const cut of this.#cutTexts) {
       for (let at = text.indexOf(cut); at !== -1; at = text.indexOf(cut, at + 1)) {
-        cuts.push({ start: at, end: at + cut.length });
+        isCut.fill(1, at, at + cut.length);
       }
     }
-    return cuts.sort((a, b) => a.start - b.start);
+    isCut[text.length] = 1;
+    for (let start = 0, end = isCut.indexOf(1); end !== -1; start = end + 1, end = isCut.indexOf(1, start)) {
+      if (end > start) yield { start, end };
+    }
   }
 
   /** Marks what, at the edges of a piece, other text could complete to a special token. */
@@ -102,14 +92,12 @@ export class SpecialTextGuard {
 
   /** Cuts a rendered prompt where marks stand, and takes them out. */
   split(rendered: string): PromptSegment[] {
-    const parts = rendered.replaceAll(ESCAPED_MARK, MARK).split(MARK);
+    const parts = rendered.split(MARK);
     const segments = new SegmentList();
     for (const [index, part] of parts.entries()) {
-      const head = index === 0 ? 0 : firstCharacterLength(part);
-      const tail = index === parts.length - 1 ? 0 : Math.min(lastCharacterLength(part), part.length - head);
-      segments.add(part.slice(0, head), false);
-      segments.add(part.slice(head, part.length - tail), true);
-      segments.add(part.slice(part.length - tail), false);
+      const end = index === parts.length - 1 ? part.length : part.length - lastCharacterLength(part);
+      segments.add(part.slice(0, end), true);
+      segments.add(part.slice(end), false);
     }
     return segments.segments;
   }
@@ -137,14 +125,10 @@ class SegmentList {
 function insertMarks(text: string, isMarked: Uint8Array): string {
   if (!isMarked.includes(1)) return text;
   let result = "";
-  let afterMark = false;
-  let i = 0;
+  let unit = 0;
   for (const character of text) {
-    const mark = isMarked[i] === 1;
-    if (mark && !afterMark) result += MARK;
-    result += mark ? character + MARK : character;
-    afterMark = mark;
-    i += character.length;
+    result += isMarked[unit] === 1 ? character + MARK : character;
+    unit += character.length;
   }
   return result;
 }
@@ -173,10 +157,6 @@ function reverseUnits(text: string): string {
   let reversed = "";
   for (let i = text.length - 1; i >= 0; i--) reversed += text[i] as string;
   return reversed;
-}
-
-function firstCharacterLength(text: string): number {
-  return text === "" ? 0 : String.fromCodePoint(text.codePointAt(0) as number).length;
 }
 
 function lastCharacterLength(text: string): number {
