@@ -14,15 +14,16 @@ export interface Shutdown {
 const echoMs = 300;
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
-export function listenForShutdown(): Shutdown {
+/** `now` is the monotonic clock in milliseconds. */
+export function listenForShutdown(now: () => number = () => performance.now()): Shutdown {
   const requested = new AbortController();
   const forced = new AbortController();
   let requestedAtMs = 0;
   const onSignal = (): void => {
     if (!requested.signal.aborted) {
-      requestedAtMs = performance.now();
+      requestedAtMs = now();
       requested.abort();
-    } else if (performance.now() - requestedAtMs > echoMs) {
+    } else if (now() - requestedAtMs > echoMs) {
       forced.abort();
     }
   };
