@@ -1,0 +1,51 @@
+import { overloaded } from "./error-mapping.ts";
+
+/** A call that holds a place in the server. */
+export interface AdmittedCall {
+  readonly id: string;
+  readonly requestId: string;
+  readonly numChoices: number;
+  abort(): void;
+}
+
+/** Bounds how much is in flight and knows every call that is. */
+export class Admission {
+  readonly #calls = new Set<AdmittedCall>();
+  #numChoices = 0;
+  /** Smoothed time of a call from entry to exit, milliseconds. */
+  #meanCallMs = 1000;
+
+  get numInFlight(): number {
+    return this.#calls.size;
+  }
+
+  /**
+   * Takes a place or throws `overloaded`, before any work is done for the call. A call with more choices than ever fit
+   * gets in alone, as it could never otherwise.
+   */
+  enter(call: AdmittedCall, maxNumChoices: number, maxConcurrent: number): void {
+    const isFull = this.#numChoices + call.numChoices > maxNumChoices;
+    if (isFull && this.#numChoices > 0) throw overloaded(this.#expectedWaitMs(maxConcurrent));
+    this.#calls.add(call);
+    this.#numChoices += call.numChoices;
+  }
+
+  /** Gives the place back; harmless when it was given back before. */
+  leave(call: AdmittedCall, durationMs: number): void {
+    if (!this.#calls.delete(call)) return;
+    this.#numChoices -= call.numChoices;
+    this.#meanCallMs += (durationMs - this.#meanCallMs) / 16;
+  }
+
+  /** Aborts the calls of these ids, which are either the answer's or the x-request-id. */
+  abort(ids: ReadonlySet<string>): void {
+    const named = [...this.#calls].filter((call) => ids.has(call.id) || ids.has(call.requestId));
+    for (const call of named) call.abort();
+  }
+
+  /** Until the first place is likely to be free: one mean call shared by the rows of the batch. */
+  #expectedWaitMs(maxConcurrent: number): number {
+    const numRounds = this.#numChoices / Math.max(1, maxConcurrent);
+    return this.#meanCallMs * Math.max(1, numRounds / 2);
+  }
+}

@@ -1,0 +1,110 @@
+import fastify, { LogController } from "fastify";
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from "fastify";
+import { CompletionService } from "./completion-service.ts";
+import type { AppDependencies } from "./dependencies.ts";
+import { toApiError, unsupportedMediaType } from "./error-mapping.ts";
+import { Authenticator } from "./http/authentication.ts";
+import { applyCors } from "./http/cors.ts";
+import { onClientError, registerErrorReplies, sendApiError } from "./http/error-replies.ts";
+import { parseJsonBody } from "./http/json-body.ts";
+import { OriginPolicy } from "./http/origin-policy.ts";
+import { requestIdOf } from "./http/request-id.ts";
+import { recordRoutes } from "./http/route-table.ts";
+import { registerApiDocs } from "./routes/api-docs.ts";
+import { registerCompletionRoutes } from "./routes/completions.ts";
+import { registerHealthRoutes } from "./routes/health.ts";
+import { registerModelRoutes } from "./routes/models.ts";
+import { registerOperationRoutes } from "./routes/operations.ts";
+import { registerTokenizerRoutes } from "./routes/tokenizer.ts";
+import type { ServerContext } from "./server-context.ts";
+
+/** Builds the server without listening, so that tests drive it as a function. */
+export async function buildApp(dependencies: AppDependencies): Promise<FastifyInstance> {
+  const app = createInstance(dependencies);
+  const context: ServerContext = { dependencies, completions: new CompletionService(dependencies) };
+  const routes = recordRoutes(app);
+  registerErrorReplies(app, routes);
+  registerBodyParser(app);
+  registerGuards(app, dependencies);
+  registerAccessLog(app, dependencies);
+  await registerApiDocs(app, dependencies.version);
+  registerHealthRoutes(app, context);
+  registerModelRoutes(app, context);
+  registerCompletionRoutes(app, context);
+  registerTokenizerRoutes(app, context);
+  registerOperationRoutes(app, context);
+  return app;
+}
+
+function createInstance({ config, logger }: AppDependencies): FastifyInstance {
+  // Fastify's own view of a logger; with pino's the type of the instance would differ from every plugin's.
+  const loggerInstance: FastifyBaseLogger = logger;
+  const app = fastify({
+    loggerInstance,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: config.bodyLimitBytes,
+    // These bound how long a request may take to arrive, never how long its answer may last.
+    requestTimeout: 60_000,
+    http: { headersTimeout: 15_000, maxHeaderSize: 16 * 1024 },
+    genReqId: requestIdOf,
+    clientErrorHandler: onClientError,
+    frameworkErrors: (error, _request, reply) => void sendApiError(reply, toApiError(error)),
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1024 },
+  });
+  // Bodies are checked by the endpoints themselves, where WebSocket frames pass too; schemas here only document.
+  app.setValidatorCompiler(() => () => true);
+  app.setSerializerCompiler(() => JSON.stringify);
+  return app;
+}
+
+function registerBodyParser(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
+    try {
+      if ((request.headers["content-encoding"] ?? "identity") !== "identity") throw unsupportedMediaType();
+      done(null, parseJsonBody(body as Buffer));
+    } catch (error) {
+      done(error as Error);
+    }
+  });
+}
+
+/** Runs before anything else of a request, also of one that no route answers. */
+function registerGuards(app: FastifyInstance, { config }: AppDependencies): void {
+  const authenticator = new Authenticator(config.apiKeys);
+  const policy = new OriginPolicy(config.corsOrigins, config.allowedHosts);
+  app.decorateRequest("tenantId", "");
+  app.addHook("onRequest", (request, reply, done) => {
+    reply.header("x-request-id", request.id);
+    try {
+      policy.checkHost(request.raw);
+      if (isUpgrade(request)) policy.checkUpgrade(request.raw);
+      if (applyCors(request, reply, policy)) return;
+      if (request.routeOptions.config.isPublic !== true) {
+        request.tenantId = authenticator.authenticate(request.headers);
+      }
+      done();
+    } catch (error) {
+      done(error as Error);
+    }
+  });
+}
+
+function isUpgrade(request: FastifyRequest): boolean {
+  return request.headers.upgrade !== undefined;
+}
+
+/** One line and one count for each request; never what it says. */
+function registerAccessLog(app: FastifyInstance, { telemetry }: AppDependencies): void {
+  app.addHook("onResponse", (request, reply, done) => {
+    const exchange = {
+      handler: request.routeOptions.url ?? "none",
+      method: request.method,
+      status: reply.raw.statusCode,
+      durationMs: Math.round(reply.elapsedTime * 1000) / 1000,
+    };
+    telemetry.server.onHttpExchange(exchange);
+    request.log.info(exchange, "request");
+    done();
+  });
+}

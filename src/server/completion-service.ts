@@ -1,0 +1,79 @@
+import { createHash, randomUUID } from "node:crypto";
+import type { ModelInfo } from "../../models/model-info.ts";
+import { Admission } from "./admission.ts";
+import { ApiError, invalidValue, modelNotFound } from "./api-error.ts";
+import { CompletionCall } from "./completion-call.ts";
+import type { Caller } from "./completion-call.ts";
+import type { AppDependencies } from "./dependencies.ts";
+import type { CompletionEndpoint, ParsedCompletion } from "./openai/endpoint.ts";
+import { requireServable } from "./servable.ts";
+
+/** Opens calls: parses, checks against the model and admits. What HTTP and WebSocket have in common. */
+export class CompletionService {
+  readonly admission = new Admission();
+  readonly #dependencies: AppDependencies;
+  #longestPiece = 0;
+
+  constructor(dependencies: AppDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** Synchronous, so that a refusal costs next to nothing. Throws ApiError. */
+  open(endpoint: CompletionEndpoint, body: unknown, caller: Caller): CompletionCall {
+    try {
+      return this.#open(endpoint, body, caller);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 503) {
+        this.#dependencies.telemetry.engine.onRefused(error.code ?? "");
+      }
+      throw error;
+    }
+  }
+
+  /** `null` names the served model, as in servers that hold only one. */
+  requireModel(name: string | null): void {
+    if (name !== null && name !== this.#dependencies.config.servedModelName) throw modelNotFound(name);
+  }
+
+  #open(endpoint: CompletionEndpoint, body: unknown, caller: Caller): CompletionCall {
+    const { engine, text, config } = this.#dependencies;
+    const model = requireServable(engine);
+    const parsed = endpoint.parse(body, { config, pieces: text.vocabulary.pieces });
+    this.requireModel(parsed.options.model);
+    this.#checkNumChoices(parsed);
+    const call = new CompletionCall({
+      id: endpoint.idPrefix + randomUUID().replaceAll("-", ""),
+      caller,
+      parsed,
+      dependencies: this.#dependencies,
+      admission: this.admission,
+      maxModelLen: model.maxModelLen,
+      longestPiece: this.#findLongestPiece(),
+      systemFingerprint: fingerprint(model),
+    });
+    this.admission.enter(call, model.maxNumSeqs + config.maxQueue, model.maxNumSeqs);
+    return call;
+  }
+
+  #checkNumChoices({ numPrompts, options }: ParsedCompletion): void {
+    const { maxNumChoices } = this.#dependencies.config;
+    if (numPrompts * options.numChoices <= maxNumChoices) return;
+    const what = numPrompts === 1 ? "'n' and 'best_of'" : "'n' or 'best_of' times the number of prompts";
+    throw invalidValue("n", `${what} must not be greater than ${maxNumChoices}.`);
+  }
+
+  #findLongestPiece(): number {
+    if (this.#longestPiece === 0) {
+      for (const piece of this.#dependencies.text.vocabulary.pieces) {
+        if (piece.length > this.#longestPiece) this.#longestPiece = piece.length;
+      }
+    }
+    return this.#longestPiece;
+  }
+}
+
+/** Changes whenever the same seed may give another text: another model, library or device. */
+function fingerprint(model: ModelInfo): string {
+  const parts = [model.id, model.numParameters, model.sizeBytes, model.libraryVersion, model.backend];
+  return `fp_${createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 10)}`;
+}

@@ -1,0 +1,36 @@
+import { ChatFormat } from "./chat-format.ts";
+import { parseChatRequest } from "./chat-request.ts";
+import type { CompletionEndpoint, ParsedCompletion } from "./endpoint.ts";
+import type { ParseContext } from "./generation-options.ts";
+import { LogprobFormat } from "./logprobs.ts";
+
+export const chatEndpoint: CompletionEndpoint = {
+  name: "chat.completions",
+  idPrefix: "chatcmpl-",
+  parse: parseChat,
+};
+
+function parseChat(json: unknown, context: ParseContext): ParsedCompletion {
+  const { options, template } = parseChatRequest(json, context);
+  return {
+    options,
+    numPrompts: 1,
+    numReturnedChoices: options.numChoices,
+    defaultMaxTokens: context.config.defaultMaxTokens,
+    promptField: "messages",
+    maxPromptTextBytes: template.messages.reduce((sum, { content }) => sum + byteLength(content), 0),
+    tokenize: async (text) => [{ tokenIds: (await text.tokenizeChat(template)).tokenIds }],
+    format: (identity) => {
+      const wantsLogprobs = options.sampling.topLogprobs !== null;
+      const { tokensAsTokenIds } = options.output;
+      return new ChatFormat(
+        identity,
+        wantsLogprobs ? new LogprobFormat(context.pieces, tokensAsTokenIds) : null,
+      );
+    },
+  };
+}
+
+function byteLength(content: string | null): number {
+  return content === null ? 0 : Buffer.byteLength(content);
+}
