@@ -8,6 +8,11 @@ import { headwayVersion } from "./package-file.ts";
 
 /** Runs one command line and resolves to the exit code of the process. */
 export async function main(argv: readonly string[]): Promise<number> {
+  // Its dozen modules are loaded for it alone.
+  if (argv[0] === "bench") {
+    const { benchCommand } = await import("../../bench/cli.ts");
+    return benchCommand(argv.slice(1));
+  }
   let exitCode = 0;
   const program = createProgram((code) => {
     exitCode = code;
@@ -38,6 +43,7 @@ function createProgram(setExitCode: (code: number) => void): Command {
   program.addCommand(createChatCommand(setExitCode));
   program.addCommand(createDoctorCommand(setExitCode));
   program.addCommand(createModelsCommand());
+  program.command("bench").summary("load-test a server and report latencies");
   passSettingsDown(program);
   return program;
 }

@@ -10,7 +10,7 @@ import { runHeadway } from "../../support/run-headway.ts";
 test("--help lists the commands and --version says the version", async () => {
   const help = await runHeadway(["--help"]);
   assert.equal(help.code, 0);
-  for (const command of ["serve", "chat", "doctor", "models"]) {
+  for (const command of ["serve", "chat", "doctor", "models", "bench"]) {
     assert.match(help.stdout, new RegExp(`^ {2}${command}\\b`, "m"));
   }
   const version = await runHeadway(["--version"]);
