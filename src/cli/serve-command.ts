@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command } from "commander";
 import type { Config } from "../config/options.ts";
+import type { RunningServer } from "../serve.ts";
 import { addConfigOptions, readConfig } from "./config-options.ts";
 import { isLoopback, startBanner } from "./start-banner.ts";
 import { listenForShutdown, type Shutdown } from "./shutdown.ts";
 
-/** Time for streams to hear of their end and for the engine to leave when told to stop at once. */
-const forcedCloseMs = 3000;
+/** Time for streams to hear of their end and for the engine to leave when nobody wants to wait. */
+const promptCloseMs = 3000;
 
 export function createServeCommand(setExitCode: (code: number) => void): Command {
   const command = addConfigOptions(new Command("serve"))
@@ -24,29 +25,43 @@ async function runServe(config: Config): Promise<number> {
   }
   const shutdown = listenForShutdown();
   try {
-    await serveUntil(shutdown, config);
+    const server = await startUnlessStopped(config, shutdown);
+    if (server !== null) {
+      print(startBanner(server, config));
+      await shutdown.whenRequested;
+      await stop(server, config.shutdownTimeoutMs, shutdown);
+    }
     return 0;
-  } catch (error) {
-    // A signal while the model loads ends the start; that is no failure.
-    if (shutdown.requested.aborted && (error as Error).name === "AbortError") return 0;
-    throw error;
   } finally {
     shutdown.dispose();
   }
 }
 
-async function serveUntil(shutdown: Shutdown, config: Config): Promise<void> {
+/** Resolves to null when a signal ends the start, which is no failure. */
+async function startUnlessStopped(config: Config, shutdown: Shutdown): Promise<RunningServer | null> {
   const { serve } = await import("../serve.ts");
-  const server = await serve(config, { signal: shutdown.requested, print });
-  print(startBanner(server, config));
-  await shutdown.whenRequested;
-  print(
-    `\nstopping: running requests may finish within ${config.shutdownTimeoutMs / 1000} s; once more to stop now`,
-  );
-  const closed = server.close(config.shutdownTimeoutMs);
-  await Promise.race([closed, shutdown.whenForced]);
+  let isStarting = true;
+  const exitIfStuck = async (): Promise<void> => {
+    await sleep(promptCloseMs, null, { ref: false });
+    // Loading a model cannot be interrupted from here; its process ends with ours.
+    if (isStarting) process.exit(0);
+  };
+  shutdown.requested.addEventListener("abort", () => void exitIfStuck(), { once: true });
+  try {
+    return await serve(config, { signal: shutdown.requested, print });
+  } catch (error) {
+    if (shutdown.requested.aborted) return null;
+    throw error;
+  } finally {
+    isStarting = false;
+  }
+}
+
+async function stop(server: RunningServer, graceMs: number, shutdown: Shutdown): Promise<void> {
+  print(`\nstopping: running requests may finish within ${graceMs / 1000} s; once more to stop now`);
+  await Promise.race([server.close(graceMs), shutdown.whenForced]);
   if (!shutdown.forced.aborted) return;
-  await Promise.race([server.close(0), sleep(forcedCloseMs)]);
+  await Promise.race([server.close(0), sleep(promptCloseMs)]);
   // The first close may still be waiting for its requests; the second signal says not to.
   process.exit(0);
 }
