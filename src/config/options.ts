@@ -9,7 +9,7 @@ const maxTokenCount = 2 ** 31 - 1;
 interface Spec<T> {
   readonly type: ValueType<T>;
   readonly description: string;
-  readonly default: T;
+  readonly default: NoInfer<T>;
   readonly defaultText?: string;
 }
 

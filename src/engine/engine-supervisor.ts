@@ -16,8 +16,9 @@ export interface SupervisorOptions {
   readonly settings: unknown;
   readonly logger: SupervisorLogger;
   readonly now: () => number;
-  /** Silence with work waiting after which a hung engine is killed and replaced. */
-  readonly hangTimeoutMs: number;
+  /** Silence with work waiting after which an engine with this model is taken for hung, killed and replaced. */
+  readonly hangTimeoutMs: (model: ModelInfo) => number;
+  readonly maxFruitlessRestarts: number;
   readonly onLoadProgress?: (progress: number) => void;
   readonly hasWork: () => boolean;
   readonly onMessage: (message: FromEngine) => void;
@@ -31,7 +32,7 @@ const STOP_TIMEOUT_MS = 5000;
 /** Keeps one engine process alive: starts it, watches for silence, restarts it after a death until that is hopeless. */
 export class EngineSupervisor {
   readonly #options: SupervisorOptions;
-  readonly #policy = new RestartPolicy();
+  readonly #policy: RestartPolicy;
   #child: EngineChild | null = null;
   #state: EngineState = "loading";
   #model: ModelInfo | null = null;
@@ -47,6 +48,7 @@ export class EngineSupervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
+    this.#policy = new RestartPolicy({ maxFruitlessRestarts: options.maxFruitlessRestarts });
     this.#heardAtMs = options.now();
   }
 
@@ -188,11 +190,10 @@ export class EngineSupervisor {
   }
 
   #killIfHung(): void {
-    const isHung = this.#state === "ready" && this.lastStepAgeMs() > this.#options.hangTimeoutMs;
-    if (!isHung) return;
-    this.#options.logger.error(
-      `no step for ${this.#options.hangTimeoutMs} ms while work waits: killing the engine`,
-    );
+    if (this.#state !== "ready" || this.#model === null) return;
+    const timeoutMs = this.#options.hangTimeoutMs(this.#model);
+    if (this.lastStepAgeMs() <= timeoutMs) return;
+    this.#options.logger.error(`no step for ${timeoutMs} ms while work waits: killing the engine`);
     this.#wasHung = true;
     this.#child?.kill();
   }

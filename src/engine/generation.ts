@@ -18,6 +18,8 @@ export interface GenerationRequest {
   readonly maxTokens: number;
   readonly stopStrings: readonly string[];
   readonly includeStopString: boolean;
+  /** The output goes on with the prompt's text, whose last word it may end. */
+  readonly continuesText?: boolean;
   readonly priority: number;
   readonly tenantId: string;
   readonly cacheSalt: string;

@@ -38,7 +38,8 @@ function createClient(settings: Partial<FakeEngineSettings> = {}, maxQueuedSeque
       settings: { stepMs: 1, numBlocks: 512, ...settings },
       logger: silent,
       now: () => performance.now(),
-      hangTimeoutMs: 60_000,
+      hangTimeoutMs: () => 60_000,
+      maxFruitlessRestarts: 5,
     },
   });
   clients.push(client);

@@ -1,0 +1,172 @@
+import { readFile } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import type { FastifyInstance } from "fastify";
+import { pino, type Logger } from "pino";
+import { readGgufFacts } from "../models/gguf/read-facts.ts";
+import type { ModelInfo } from "../models/model-info.ts";
+import { resolveModel } from "../models/store/resolve.ts";
+import type { ResolvedModel } from "../models/store/resolved-model.ts";
+import { usableCores } from "../models/usable-cores.ts";
+import { createProgressSink } from "./cli/models-progress.ts";
+import { headwayVersion } from "./cli/package-file.ts";
+import { ConfigError } from "./config/config-error.ts";
+import type { Config } from "./config/options.ts";
+import { createEngine } from "./create-engine.ts";
+import type { EngineClient } from "./engine/engine-client.ts";
+import { buildApp } from "./server/app.ts";
+import { defaultServerConfig, type ServerConfig } from "./server/dependencies.ts";
+import { Telemetry } from "./telemetry/telemetry.ts";
+import { defaultTextPoolOptions, TextPool } from "./text-pool/text-pool.ts";
+
+export interface ServeOptions {
+  /** Ends the start when it fires before the server listens. */
+  readonly signal?: AbortSignal;
+  /** Shows a line to whoever started the server. */
+  readonly print: (line: string) => void;
+}
+
+export interface RunningServer {
+  readonly url: string;
+  readonly model: ModelInfo;
+  /** Lines of the engine worth a person's attention. */
+  readonly notes: readonly string[];
+  /** Refuses new work, lets running work finish for up to `graceMs`, then ends everything. Again with 0: now. */
+  close(graceMs: number): Promise<void>;
+}
+
+/** Brings up the whole server: model, engine, text pool, HTTP. Rejects with one sentence when that cannot be. */
+export async function serve(config: Config, { signal, print }: ServeOptions): Promise<RunningServer> {
+  const logger = pino({ level: config.logLevel }, pino.destination({ dest: 2, sync: false }));
+  const resolved = await resolveModel(config.model, {
+    progress: createProgressSink(process.stderr),
+    signal: signal ?? new AbortController().signal,
+    offline: config.offline,
+  });
+  if (resolved.fallbackReason !== null) print(resolved.fallbackReason);
+  // Damaged and hostile files are refused here, before any native code sees them.
+  await readGgufFacts(resolved.path);
+  const { engine, text, telemetry } = await startModel(config, resolved, logger);
+  try {
+    signal?.throwIfAborted();
+    const app = await buildApp({
+      engine,
+      text,
+      config: toServerConfig(config, resolved),
+      logger,
+      telemetry,
+      version: headwayVersion(),
+    });
+    await app.listen({ host: config.host, port: config.port });
+    return new Server({ app, engine, text, host: config.host });
+  } catch (error) {
+    await Promise.all([engine.close(0), text.close()]);
+    throw error;
+  }
+}
+
+interface ServingModel {
+  readonly engine: EngineClient;
+  readonly text: TextPool;
+  readonly telemetry: Telemetry;
+}
+
+/** Engine and text pool load side by side; where both fail, the engine knows better why. */
+async function startModel(config: Config, resolved: ResolvedModel, logger: Logger): Promise<ServingModel> {
+  const telemetry = new Telemetry(servedName(config, resolved));
+  const startingText = startText(config, resolved);
+  startingText.catch(() => {});
+  const engine = createEngine({
+    config,
+    modelPath: resolved.path,
+    modelId: servedName(config, resolved),
+    text: startingText,
+    observer: telemetry.engine,
+    logger,
+  });
+  try {
+    await engine.start();
+    telemetry.watch(engine);
+    return { engine, text: await startingText, telemetry };
+  } catch (error) {
+    await Promise.all([
+      engine.close(0),
+      startingText.then(
+        (text) => text.close(),
+        () => {},
+      ),
+    ]);
+    throw error;
+  }
+}
+
+async function startText(config: Config, resolved: ResolvedModel): Promise<TextPool> {
+  return TextPool.start(resolved.path, {
+    numWorkers: usableCores() > 2 ? 2 : 1,
+    maxInputBytes: Math.min(defaultTextPoolOptions.maxInputBytes, config.bodyLimitBytes),
+    maxQueue: Math.max(defaultTextPoolOptions.maxQueue, config.maxQueue),
+    chatTemplate: config.chatTemplate === null ? null : await readTemplate(config.chatTemplate),
+  });
+}
+
+async function readTemplate(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new ConfigError(`the chat template ${path} cannot be read (${code})`);
+  }
+}
+
+function servedName(config: Config, resolved: ResolvedModel): string {
+  return config.servedModelName ?? resolved.name;
+}
+
+function toServerConfig(config: Config, resolved: ResolvedModel): ServerConfig {
+  return {
+    ...defaultServerConfig,
+    apiKeys: config.apiKeys,
+    servedModelName: servedName(config, resolved),
+    maxQueue: config.maxQueue,
+    bodyLimitBytes: config.bodyLimitBytes,
+    corsOrigins: config.corsOrigins.length > 0 ? config.corsOrigins : defaultServerConfig.corsOrigins,
+    defaultMaxTokens: config.defaultMaxTokens,
+    guardMetrics: config.guardMetrics,
+    ssePingIntervalMs: config.ssePingIntervalMs,
+    streamBuffer: {
+      ...defaultServerConfig.streamBuffer,
+      softBytes: config.streamBufferSoftBytes,
+      hardBytes: config.streamBufferHardBytes,
+    },
+  };
+}
+
+interface ServerParts {
+  readonly app: FastifyInstance;
+  readonly engine: EngineClient;
+  readonly text: TextPool;
+  readonly host: string;
+}
+
+class Server implements RunningServer {
+  readonly url: string;
+  readonly model: ModelInfo;
+  readonly notes: readonly string[];
+  readonly #parts: ServerParts;
+
+  constructor(parts: ServerParts) {
+    this.#parts = parts;
+    const { port, family } = parts.app.server.address() as AddressInfo;
+    const host = family === "IPv6" ? `[${parts.host}]` : parts.host;
+    this.url = `http://${host}:${port}`;
+    this.model = parts.engine.model!;
+    this.notes = parts.engine.notes;
+  }
+
+  /** The engine drains first, answering what it cannot finish; only then are connections closed. */
+  async close(graceMs: number): Promise<void> {
+    const { app, engine, text } = this.#parts;
+    await engine.close(graceMs);
+    await app.close();
+    await text.close();
+  }
+}
