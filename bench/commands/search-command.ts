@@ -28,6 +28,7 @@ interface SearchOptionValues extends BenchOptionValues {
 }
 
 const DEFAULT_TRIAL_SECONDS = 30;
+const MIN_TRIAL_REQUESTS = 20;
 
 export function createSearchCommand(): Command {
   const command = new Command("search")
@@ -78,10 +79,15 @@ export async function searchCommand(options: SearchOptionValues): Promise<number
   return found.rate > 0 && found.confirmed ? EXIT.ok : EXIT.regression;
 }
 
+/** At low rates a trial lasts longer: a verdict needs some requests to rest on. */
 function trialConfig(config: BenchConfig, rate: number): BenchConfig {
+  const durationMs = Math.max(
+    config.load.durationMs ?? 0,
+    (MIN_TRIAL_REQUESTS / rate) * 1000 + config.warmupMs,
+  );
   return {
     ...config,
-    load: { ...config.load, shape: { kind: "steady", rate }, maxRequests: null },
+    load: { ...config.load, shape: { kind: "steady", rate }, maxRequests: null, durationMs },
     workload: { ...config.workload, useTraceTimes: false },
   };
 }

@@ -15,9 +15,14 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  * of one machine share, so that every load worker measures from the same zero.
  */
 export class MonotonicClock implements Clock {
-  readonly #offsetMs: number;
+  #offsetMs = 0;
 
   constructor(originNs: bigint) {
+    this.setOrigin(originNs);
+  }
+
+  /** Moves time zero; for a clock that was made before its run had a start. */
+  setOrigin(originNs: bigint): void {
     const sinceOriginMs = Number(process.hrtime.bigint() - originNs) / 1e6;
     this.#offsetMs = sinceOriginMs - performance.now();
   }

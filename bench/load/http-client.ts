@@ -47,6 +47,17 @@ export class HttpClient implements LoadClient {
     }
   }
 
+  warmUp(): Promise<void> {
+    const transport = this.#url.protocol === "https:" ? https : http;
+    return new Promise((resolve) => {
+      const request = transport.get(new URL("/health", this.#url), { agent: this.#agent }, (incoming) => {
+        incoming.resume().on("close", resolve);
+      });
+      // Whether the server answers at all shows in the run.
+      request.on("error", () => resolve());
+    });
+  }
+
   close(): void {
     this.#agent.destroy();
   }

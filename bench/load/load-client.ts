@@ -6,5 +6,7 @@ import type { RequestRecorder } from "./request-recorder.ts";
  */
 export interface LoadClient {
   send(recorder: RequestRecorder, body: string, signal: AbortSignal): Promise<void>;
+  /** Opens a first connection and lets the engine compile the code, so that no measured request pays for it. */
+  warmUp(): Promise<void>;
   close(): void;
 }

@@ -8,6 +8,7 @@ import { createSessions } from "../workloads/create-sessions.ts";
 import { deriveSeed, seededRandom } from "../seeded-random.ts";
 import { arrivalTimes } from "./arrival-schedule.ts";
 import { MonotonicClock } from "./clock.ts";
+import type { LoadClient } from "./load-client.ts";
 import { createClient } from "./create-client.ts";
 import { LoadRunner } from "./load-runner.ts";
 import { PromptWriter } from "./prompt-writer.ts";
@@ -19,6 +20,11 @@ const LOOP_DELAY_RESOLUTION_MS = 10;
 
 function post(message: FromWorker): void {
   process.send?.(message);
+}
+
+/** Leaves after the last message has been written: one that is still in the pipe would be lost. */
+function postLast(message: FromWorker): void {
+  process.send?.(message, () => process.disconnect());
 }
 
 class Reporter {
@@ -45,37 +51,48 @@ class Reporter {
   }
 }
 
-async function runJob(
-  job: WorkerJob,
-  originNs: bigint,
-  onSender: (sender: RequestSender) => void,
-): Promise<void> {
-  const { target, load, worker } = job;
-  const clock = new MonotonicClock(originNs);
-  const client = createClient({ target, clock, slowReadMs: load.slowReadMs });
-  const reporter = new Reporter();
-  const sender = new RequestSender({
-    target,
-    client,
-    clock,
-    promptWriter: new PromptWriter(job.calibration, job.textSeed),
-    worker: worker.index,
-    onTokens: (numTokens) => reporter.tokens(numTokens),
-  });
-  onSender(sender);
-  const runner = new LoadRunner({
-    load,
-    sessions: createSessions(job.workload),
-    arrivals: arrivalsOf(job),
-    worker,
-    clock,
-    sender,
-    onSend: () => reporter.sent(),
-    onRecord: (record) => reporter.ended(record),
-  });
-  const usage = await measureUsage(() => withReports(reporter, () => runner.run()));
-  client.close();
-  post({ type: "done", usage });
+/** One job from readiness to its last record. */
+class WorkerRun {
+  readonly #job: WorkerJob;
+  readonly #clock = new MonotonicClock(process.hrtime.bigint());
+  readonly #client: LoadClient;
+  readonly #reporter = new Reporter();
+  readonly #sender: RequestSender;
+
+  constructor(job: WorkerJob) {
+    const { target, worker } = job;
+    this.#job = job;
+    this.#client = createClient({ target, clock: this.#clock, slowReadMs: job.load.slowReadMs });
+    this.#sender = new RequestSender({
+      target,
+      client: this.#client,
+      clock: this.#clock,
+      promptWriter: new PromptWriter(job.calibration, job.textSeed),
+      worker: worker.index,
+      onTokens: (numTokens) => this.#reporter.tokens(numTokens),
+    });
+  }
+
+  warmUp(): Promise<void> {
+    return this.#client.warmUp();
+  }
+
+  async run(originNs: bigint): Promise<void> {
+    this.#clock.setOrigin(originNs);
+    const runner = new LoadRunner({
+      load: this.#job.load,
+      sessions: createSessions(this.#job.workload),
+      arrivals: arrivalsOf(this.#job),
+      worker: this.#job.worker,
+      clock: this.#clock,
+      sender: this.#sender,
+      onSend: () => this.#reporter.sent(),
+      onRecord: (record) => this.#reporter.ended(record),
+    });
+    const usage = await measureUsage(() => withReports(this.#reporter, () => runner.run()));
+    this.#client.close();
+    postLast({ type: "done", usage });
+  }
 }
 
 /** A trace's own times replace these; the schedule then only marks the loop as open. */
@@ -110,21 +127,27 @@ async function measureUsage(run: () => Promise<void>) {
   };
 }
 
-let job: WorkerJob | null = null;
-let sender: RequestSender | null = null;
+let current: WorkerRun | null = null;
+
+async function handle(message: ToWorker): Promise<void> {
+  switch (message.type) {
+    case "job":
+      current = new WorkerRun(message.job);
+      await current.warmUp();
+      post({ type: "ready" });
+      break;
+    case "go":
+      await current?.run(BigInt(message.originNs));
+      break;
+    case "abort":
+      process.exit(0);
+  }
+}
 
 process.on("message", (message: ToWorker) => {
-  if (message.type === "job") {
-    job = message.job;
-    post({ type: "ready" });
-  } else if (message.type === "go") {
-    runJob(job as WorkerJob, BigInt(message.originNs), (made) => (sender = made))
-      .catch((error: unknown) => post({ type: "failed", message: String(error) }))
-      .finally(() => process.disconnect());
-  } else {
-    sender?.abortAll();
-    process.exit(0);
-  }
+  handle(message).catch((error: unknown) => {
+    postLast({ type: "failed", message: String(error) });
+  });
 });
 
 // Ctrl-C reaches the whole process group; the parent decides what an interrupted run still reports.

@@ -48,7 +48,7 @@ export function fairness(records: readonly RequestRecord[], window: Window): Fai
 }
 
 function tenantSummary(tenant: string, records: readonly RequestRecord[], window: Window): TenantSummary {
-  const done = records.filter((record) => record.outcome === "ok");
+  const done = records.filter((record) => record.outcome === "ok" && !record.slowReader);
   const tokens = records.reduce((total, record) => total + outputTokensIn(record, window), 0);
   const ttfts = done.flatMap((record) => requestMetrics(record).ttftMs ?? []);
   return {
