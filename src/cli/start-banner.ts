@@ -14,8 +14,11 @@ export function startBanner({ url, model, notes }: BannerFacts, config: Config):
   const { kvPool } = model;
   const rows = [
     ["listening", url],
-    ["model", `${model.id} (${model.description}, ${formatSize(model.sizeBytes)})`],
-    ["backend", `${model.backend}: ${model.deviceNames.join(", ") || "CPU"}, ${model.numThreads} threads`],
+    ["model", `${model.id} (${describe(model)}, ${formatSize(model.sizeBytes)})`],
+    [
+      "backend",
+      `${model.backend}: ${model.deviceNames.join(", ") || "CPU"}, ${model.numThreads} thread${model.numThreads === 1 ? "" : "s"}`,
+    ],
     [
       "KV pool",
       `${kvPool.numBlocks} blocks of ${kvPool.blockSize} tokens = ${kvPool.numBlocks * kvPool.blockSize} tokens, ` +
@@ -23,8 +26,21 @@ export function startBanner({ url, model, notes }: BannerFacts, config: Config):
     ],
   ];
   const table = rows.map(([name, value]) => `  ${name?.padEnd(9)}  ${value}`).join("\n");
-  const remarks = notes.map((note) => `${note.replaceAll(/^/gm, "  ")}\n\n`).join("");
-  return `\n${table}\n\n${remarks}${curlLine(url, model.id, config)}\n`;
+  const remarks = notes.map((note) => note.replaceAll(/^/gm, "  ")).join("\n");
+  return `\n${table}\n\n${remarks}\n\n${curlLine(url, model.id, config)}\n`;
+}
+
+/** The library writes "?B" for models smaller than those it has names for. */
+function describe({ description, numParameters }: ModelInfo): string {
+  return description.replace("?B", `${Number((numParameters / 1e6).toPrecision(2))}M`);
+}
+
+/** Tables stand apart, single lines together. */
+function remarks(notes: readonly string[]): string {
+  const isTable = (note: string): boolean => note.includes("\n");
+  const lines = notes.filter((note) => !isTable(note)).join("\n");
+  const blocks = [lines, ...notes.filter(isTable)].filter((block) => block !== "");
+  return blocks.map((block) => `${block.replaceAll(/^/gm, "  ")}\n\n`).join("");
 }
 
 function curlLine(url: string, modelId: string, config: Config): string {

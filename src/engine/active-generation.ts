@@ -28,6 +28,12 @@ export interface ActiveGenerationOptions {
   readonly now: () => number;
 }
 
+/** When a step's outcome arrived, and how long the step took. */
+export interface StepMoment {
+  readonly nowMs: number;
+  readonly stepMs: number;
+}
+
 /** A generation in flight: routes step outputs to its choices and its news to the sink, and ends exactly once. */
 export class ActiveGeneration implements Generation {
   readonly request: GenerationRequest;
@@ -79,9 +85,12 @@ export class ActiveGeneration implements Generation {
     this.#port.resumeSequences(this.#unfinishedIds());
   }
 
-  /** Takes in one step's output for one choice. Returns the gap to its previous token, if there was one. */
-  accept(choice: Choice, output: SequenceOutput, nowMs: number): number | null {
-    this.#noteSchedule(choice, output, nowMs);
+  /**
+   * Takes in what a step that took `stepMs` did for one choice. Returns the gap to its previous token, if there was
+   * one.
+   */
+  accept(choice: Choice, output: SequenceOutput, { nowMs, stepMs }: StepMoment): number | null {
+    this.#noteSchedule(choice, output, nowMs - stepMs);
     if (output.promptLogprobs !== undefined) {
       this.#sink.onPromptLogprobs?.(choice.promptIndex, output.promptLogprobs);
     }
@@ -109,10 +118,10 @@ export class ActiveGeneration implements Generation {
     this.#sink.onEnd(summary);
   }
 
-  #noteSchedule(choice: Choice, output: SequenceOutput, nowMs: number): void {
+  #noteSchedule(choice: Choice, output: SequenceOutput, startMs: number): void {
     if (output.numCachedTokens !== undefined && choice.numGeneratedTokens === 0) {
       choice.numCachedTokens = output.numCachedTokens;
-      this.#scheduledAtMs ??= nowMs;
+      this.#scheduledAtMs ??= Math.max(startMs, this.#acceptedAtMs);
     }
     if (output.numComputedTokens !== undefined && choice.numGeneratedTokens === 0) {
       this.#sink.onProgress?.({

@@ -1,6 +1,6 @@
 import type { SchedulerStats } from "../../scheduler/contracts.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
-import { ActiveGeneration, type GenerationPort } from "./active-generation.ts";
+import { ActiveGeneration, type GenerationPort, type StepMoment } from "./active-generation.ts";
 import { admit, type AdmissionLimits } from "./admission.ts";
 import { Choice, type OutputAssembler } from "./choice.ts";
 import { EngineSupervisor, type SupervisorOptions } from "./engine-supervisor.ts";
@@ -193,16 +193,16 @@ export class EngineClient implements Engine, GenerationPort {
   }
 
   #onStep(step: Extract<FromEngine, { type: "step" }>): void {
-    const nowMs = this.#options.now();
     this.#stats = step.stats;
+    const moment = { nowMs: this.#options.now(), stepMs: step.times.executeMs };
     const gapsMs: number[] = [];
-    for (const output of step.outputs) this.#onOutput(output, nowMs, gapsMs);
+    for (const output of step.outputs) this.#onOutput(output, moment, gapsMs);
     const { observer } = this.#options;
     if (gapsMs.length > 0) observer.onTokenGaps(gapsMs);
     observer.onStep(step.times, step.stats);
   }
 
-  #onOutput(output: SequenceOutput, nowMs: number, gapsMs: number[]): void {
+  #onOutput(output: SequenceOutput, moment: StepMoment, gapsMs: number[]): void {
     // Sequences that were aborted or ended by a stop string may still report a token: it is nobody's.
     const entry = this.#ledger.get(output.requestId);
     if (entry === undefined) return;
@@ -216,7 +216,7 @@ export class EngineClient implements Engine, GenerationPort {
       return;
     }
     if (output.finishReason !== undefined) this.#ledger.remove(output.requestId, false);
-    const gapMs = generation.accept(choice, output, nowMs);
+    const gapMs = generation.accept(choice, output, moment);
     if (gapMs !== null) gapsMs.push(gapMs);
     if (output.tokenId === undefined) return;
     this.#supervisor.noteProgress();

@@ -1,0 +1,34 @@
+import { loadConfig } from "../../src/config/load-config.ts";
+import { serve, type RunningServer } from "../../src/serve.ts";
+
+/**
+ * The whole server on the embedded demo model and a free port. One compute thread: tests share the machine with
+ * other tests, and spinning threads of several engines would only slow each other down.
+ */
+export async function startRealServer(flags: Record<string, unknown> = {}): Promise<RunningServer> {
+  const config = loadConfig({
+    flags: { model: "demo", port: "0", threads: "1", backend: "cpu", "log-level": "silent", ...flags },
+    environment: {},
+  });
+  return serve(config, { print: () => {} });
+}
+
+/** Current value of a series in Prometheus text, summed over its label sets that contain `labels`. */
+export async function readMetric(url: string, name: string, labels = ""): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  let total = 0;
+  for (const line of text.split("\n")) {
+    if (!line.startsWith(`${name}{`) || !line.includes(labels)) continue;
+    total += Number(line.slice(line.lastIndexOf(" ") + 1));
+  }
+  return total;
+}
+
+/** Polls until `condition` holds; fails after `timeoutMs`. */
+export async function eventually(condition: () => Promise<boolean>, timeoutMs = 5000): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error("the condition was not met in time");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
