@@ -1,5 +1,4 @@
 import { fork } from "node:child_process";
-import { createServer } from "node:net";
 import os from "node:os";
 import { fileURLToPath } from "node:url";
 import { probeRam } from "../../models/memory-probe.ts";
@@ -13,6 +12,7 @@ import type { Config } from "../config/options.ts";
 import type { BackendProbe } from "./doctor-probe.ts";
 import type { Check, DoctorReport } from "./doctor-report.ts";
 import { dependencyVersion, headwayVersion } from "./package-file.ts";
+import { probePort } from "./probe-port.ts";
 
 const probeTimeoutMs = 30_000;
 
@@ -98,22 +98,16 @@ async function checkModel(config: Config, cacheDir: string): Promise<{ name: str
   }
 }
 
-function checkPort({ host, port }: Config): Promise<Check> {
+async function checkPort({ host, port }: Config): Promise<Check> {
   const name = "port";
   const address = `${host}:${port}`;
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      const isTaken = error.code === "EADDRINUSE";
-      const detail = isTaken
-        ? `${address} is in use; --port chooses another`
-        : `${address}: ${error.message}`;
-      resolve({ name, state: isTaken ? "warning" : "problem", detail });
-    });
-    server.listen(port, host, () => {
-      server.close(() => resolve({ name, state: "ok", detail: `${address} is free` }));
-    });
-  });
+  const error = await probePort({ host, port });
+  if (error === null) return { name, state: "ok", detail: `${address} is free` };
+  if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") {
+    return { name, state: "problem", detail: `${address}: ${error.message}` };
+  }
+  // Often it is Headway itself that runs there.
+  return { name, state: "warning", detail: `${address} is in use; --port chooses another` };
 }
 
 function probeBackend(backend: Config["backend"]): Promise<BackendProbe> {

@@ -3,6 +3,7 @@ import { Command } from "commander";
 import type { Config } from "../config/options.ts";
 import type { RunningServer } from "../serve.ts";
 import { addConfigOptions, readConfig } from "./config-options.ts";
+import { probePort } from "./probe-port.ts";
 import { isLoopback, startBanner } from "./start-banner.ts";
 import { listenForShutdown, type Shutdown } from "./shutdown.ts";
 
@@ -23,6 +24,9 @@ async function runServe(config: Config): Promise<number> {
       `warning: ${config.host} can be reached from other machines and no --api-key is set: anybody may use it`,
     );
   }
+  // Better told now than after the model is loaded.
+  const portError = await probePort(config);
+  if (portError !== null) throw portError;
   const shutdown = listenForShutdown();
   try {
     const server = await startUnlessStopped(config, shutdown);

@@ -17,7 +17,7 @@ export function startBanner({ url, model, notes }: BannerFacts, config: Config):
     ["model", `${model.id} (${describe(model)}, ${formatSize(model.sizeBytes)})`],
     [
       "backend",
-      `${model.backend}: ${model.deviceNames.join(", ") || "CPU"}, ${model.numThreads} thread${model.numThreads === 1 ? "" : "s"}`,
+      `${model.backend}: ${model.deviceNames.join(", ") || "CPU"}, ${plural(model.numThreads, "thread")}`,
     ],
     [
       "KV pool",
@@ -35,12 +35,8 @@ function describe({ description, numParameters }: ModelInfo): string {
   return description.replace("?B", `${Number((numParameters / 1e6).toPrecision(2))}M`);
 }
 
-/** Tables stand apart, single lines together. */
-function remarks(notes: readonly string[]): string {
-  const isTable = (note: string): boolean => note.includes("\n");
-  const lines = notes.filter((note) => !isTable(note)).join("\n");
-  const blocks = [lines, ...notes.filter(isTable)].filter((block) => block !== "");
-  return blocks.map((block) => `${block.replaceAll(/^/gm, "  ")}\n\n`).join("");
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 function curlLine(url: string, modelId: string, config: Config): string {
