@@ -75,13 +75,13 @@ describe("an engine killed in the middle", { skip: process.platform !== "linux" 
     const streams = prompts.map((): Stream => ({ texts: [], finishReason: null, numCompletionTokens: 0 }));
     const done = prompts.map((prompt, index) => stream(server.url, prompt, streams[index]!));
     await eventually(async () => streams.every(({ texts }) => texts.length > 20), 30_000);
-    const before = streams.map(({ texts }) => texts.join(""));
+    const sentBefore = streams.map(({ texts }) => texts.join(""));
     process.kill(findEnginePid(), "SIGKILL");
     await Promise.all(done);
     for (const [index, { texts, finishReason, numCompletionTokens }] of streams.entries()) {
       assert.equal(finishReason, "length");
       assert.equal(numCompletionTokens, NUM_TOKENS);
-      assert.ok(texts.join("").startsWith(before[index]!), "what was sent stays");
+      assert.ok(texts.join("").startsWith(sentBefore[index]!), "what was sent stays");
     }
     assert.equal(await readMetric(server.url, "headway_engine_restarts_total"), 1);
     assert.equal(await readMetric(server.url, "headway_kv_blocks", 'state="used"'), 0);
