@@ -1,37 +1,21 @@
 import type { Logger } from "pino";
 import type { Engine } from "../engine/generation.ts";
+import type { ChatTemplateInput, TokenizeOptions } from "../text-pool/text-job.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
-
-/** A message of a conversation, its content flattened to text. Further keys are the wire's own. */
-export interface ChatMessage {
-  readonly role: string;
-  readonly content: string | null;
-  readonly [field: string]: unknown;
-}
-
-export interface ChatTemplateInput {
-  readonly messages: readonly ChatMessage[];
-  readonly tools?: readonly unknown[];
-  readonly addGenerationPrompt: boolean;
-  readonly continueFinalMessage: boolean;
-  readonly chatTemplateKwargs: Readonly<Record<string, unknown>>;
-}
-
-export interface TokenizeOptions {
-  /** Adds the tokens a model wants around a prompt, such as BOS. */
-  readonly addSpecial: boolean;
-  /** Text such as `<s>` becomes the control token it names. Only ever for text the operator trusts. */
-  readonly parseSpecial: boolean;
-}
 
 /**
  * Text to tokens, in another process: hostile input may kill that one.
- * Rejects with an error named ChatTemplateError (the template refuses the messages) or TextPoolBusyError.
+ * Rejects with ChatTemplateError (the template refuses the messages) or TextPoolError.
  */
 export interface TextService {
   tokenize(text: string, options: TokenizeOptions): Promise<number[]>;
-  tokenizeChat(input: ChatTemplateInput): Promise<{ readonly tokenIds: number[] }>;
-  readonly vocabulary: { readonly size: number; readonly pieces: readonly Uint8Array[] };
+  tokenizeChat(chat: ChatTemplateInput): Promise<{ readonly tokenIds: number[] }>;
+  readonly vocabulary: {
+    /** Exact bytes of each token, by id. */
+    readonly pieces: readonly Uint8Array[];
+    /** Whether the tokenizer puts a space before the first word of a text. */
+    readonly addSpacePrefix: boolean;
+  };
 }
 
 /** How much of a stream may wait for a slow reader. */
@@ -66,6 +50,8 @@ export interface ServerConfig {
   readonly allowedHosts: readonly string[];
   /** Output bound of a chat request that names none. */
   readonly defaultMaxTokens: number;
+  /** Seed of requests that name none; null draws one for each. */
+  readonly defaultSeed: number | null;
   readonly maxNumPrompts: number;
   /** Prompts times choices of one request. */
   readonly maxNumChoices: number;
@@ -87,6 +73,7 @@ export const defaultServerConfig: ServerConfig = {
   corsOrigins: ["localhost"],
   allowedHosts: [],
   defaultMaxTokens: 2048,
+  defaultSeed: null,
   maxNumPrompts: 128,
   maxNumChoices: 256,
   maxNumStopStrings: 16,

@@ -1,5 +1,7 @@
+import { ChatTemplateError } from "../../models/text/chat-template-error.ts";
 import { GenerationError } from "../engine/generation.ts";
 import type { GenerationErrorCode } from "../engine/generation.ts";
+import { TextPoolError } from "../text-pool/text-pool-error.ts";
 import { ApiError, internalError, invalidJson, invalidValue } from "./api-error.ts";
 
 const statusOfGenerationError: Readonly<Record<GenerationErrorCode, number>> = {
@@ -36,9 +38,8 @@ export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof GenerationError) return fromGenerationError(error);
   if (!(error instanceof Error)) return internalError();
-  // The text pool's errors cross a process boundary, which keeps their name and not their class.
-  if (error.name === "ChatTemplateError") return invalidValue("messages", error.message);
-  if (error.name === "TextPoolBusyError") return overloaded(defaultRetryAfterMs);
+  if (error instanceof ChatTemplateError) return invalidValue("messages", error.message);
+  if (error instanceof TextPoolError) return fromTextPoolError(error);
   return fromFastify[codeOf(error)]?.() ?? internalError();
 }
 
@@ -57,6 +58,8 @@ export function retryAfterSeconds(retryAfterMs: number): number {
 
 /** Headers that go with an error besides the body. */
 export function errorHeaders(error: ApiError): Record<string, string> {
+  // SDKs repeat every 5xx; what failed here would fail again.
+  if (error.status === 500) return { "x-should-retry": "false" };
   if (error.status !== 429 && error.status !== 503) return {};
   const seconds = retryAfterSeconds(error.retryAfterMs ?? defaultRetryAfterMs);
   const milliseconds = Math.min(60_000, Math.max(1000, Math.ceil(error.retryAfterMs ?? defaultRetryAfterMs)));
@@ -67,6 +70,22 @@ function fromGenerationError(error: GenerationError): ApiError {
   const status = statusOfGenerationError[error.code];
   if (status === 500) return internalError();
   return new ApiError(error.message, { status, code: error.code, retryAfterMs: error.retryAfterMs });
+}
+
+function fromTextPoolError(error: TextPoolError): ApiError {
+  switch (error.code) {
+    case "busy":
+      return overloaded(defaultRetryAfterMs);
+    case "closed":
+      return new ApiError("The server is shutting down.", { status: 503, code: "shutting_down" });
+    case "input_too_large":
+    case "template_timeout":
+    case "tokenize_timeout":
+      return invalidValue(null, error.message);
+    case "worker_crashed":
+    case "vocabulary_unusable":
+      return internalError();
+  }
 }
 
 function codeOf(error: Error): string {

@@ -1,4 +1,5 @@
-import type { ChatTemplateInput, TextService } from "../../src/server/dependencies.ts";
+import type { TextService } from "../../src/server/dependencies.ts";
+import type { ChatTemplateInput } from "../../src/text-pool/text-job.ts";
 
 /** What a fake engine says, one token each; one of them is a character of four bytes. */
 export const words = [" one", " two", " three", " 😀", " five", " six", " seven"];
@@ -14,7 +15,7 @@ export const fakePieces: readonly Uint8Array[] = [
 
 /** A tokenizer whose tokens are bytes, and a template that writes one line per message. */
 export class FakeText implements TextService {
-  readonly vocabulary = { size: fakePieces.length, pieces: fakePieces };
+  readonly vocabulary = { pieces: fakePieces, addSpacePrefix: false };
   readonly chats: ChatTemplateInput[] = [];
   /** Rejects the next call. */
   failure: Error | null = null;
@@ -29,7 +30,7 @@ export class FakeText implements TextService {
 
   async tokenizeChat(input: ChatTemplateInput): Promise<{ tokenIds: number[] }> {
     this.chats.push(input);
-    const lines = input.messages.map(({ role, content }) => `${role}: ${content ?? ""}\n`);
+    const lines = input.messages.map(({ role, content }) => `${role}: ${JSON.stringify(content ?? "")}\n`);
     return { tokenIds: await this.tokenize(lines.join("")) };
   }
 }

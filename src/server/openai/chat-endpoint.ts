@@ -1,4 +1,5 @@
 import { ChatFormat } from "./chat-format.ts";
+import { textBytes } from "./chat-messages.ts";
 import { parseChatRequest } from "./chat-request.ts";
 import type { CompletionEndpoint, ParsedCompletion } from "./endpoint.ts";
 import type { ParseContext } from "./generation-options.ts";
@@ -18,7 +19,7 @@ function parseChat(json: unknown, context: ParseContext): ParsedCompletion {
     numReturnedChoices: options.numChoices,
     defaultMaxTokens: context.config.defaultMaxTokens,
     promptField: "messages",
-    maxPromptTextBytes: template.messages.reduce((sum, { content }) => sum + byteLength(content), 0),
+    maxPromptTextBytes: textBytes(template.messages),
     tokenize: async (text) => [{ tokenIds: (await text.tokenizeChat(template)).tokenIds }],
     format: (identity) => {
       const wantsLogprobs = options.sampling.topLogprobs !== null;
@@ -29,8 +30,4 @@ function parseChat(json: unknown, context: ParseContext): ParsedCompletion {
       );
     },
   };
-}
-
-function byteLength(content: string | null): number {
-  return content === null ? 0 : Buffer.byteLength(content);
 }

@@ -1,44 +1,40 @@
 import { invalidValue, unsupportedParameter } from "../api-error.ts";
 import type { ApiError } from "../api-error.ts";
-import type { ChatMessage } from "../dependencies.ts";
+import type { ChatMessage } from "../../../models/text/chat-input.ts";
 import { isRecord } from "../schemas/record.ts";
 
 const maxNumParts = 1000;
 
-/** Roles of the wire, and what templates call them. */
-const templateRoles: Readonly<Record<string, string>> = {
-  system: "system",
-  developer: "system",
-  user: "user",
-  assistant: "assistant",
-  tool: "tool",
-  function: "tool",
-};
+const roles: ReadonlySet<unknown> = new Set(["system", "developer", "user", "assistant", "tool", "function"]);
 
 /** Fields of a message that templates read besides role and content. */
 const textFields = ["name", "tool_call_id", "reasoning_content", "reasoning", "refusal"] as const;
 
+/** Checks messages and keeps what templates read; templates know how to join parts, so these stay as they are. */
 export function parseMessages(messages: readonly unknown[]): ChatMessage[] {
   return messages.map((message, index) => parseMessage(message, `messages[${index}]`));
 }
 
 function parseMessage(message: unknown, path: string): ChatMessage {
   if (!isRecord(message)) throw invalidValue(path, `'${path}' must be an object.`);
-  const wireRole = message["role"];
-  if (typeof wireRole !== "string" || !Object.hasOwn(templateRoles, wireRole)) {
-    const roles = Object.keys(templateRoles).join(", ");
-    throw invalidValue(`${path}.role`, `'${path}.role' must be one of ${roles}.`);
+  const role = message["role"];
+  if (typeof role !== "string" || !roles.has(role)) {
+    throw invalidValue(`${path}.role`, `'${path}.role' must be one of ${[...roles].join(", ")}.`);
   }
-  const content = parseContent(message["content"], wireRole, `${path}.content`);
   return {
-    role: templateRoles[wireRole] ?? wireRole,
-    content,
+    role,
+    content: parseContent(message["content"], role, `${path}.content`),
     ...parseTextFields(message, path),
     ...parseToolCalls(message["tool_calls"], `${path}.tool_calls`),
   };
 }
 
-function parseContent(content: unknown, role: string, path: string): string | null {
+interface TextPart {
+  readonly type: "text";
+  readonly text: string;
+}
+
+function parseContent(content: unknown, role: string, path: string): string | null | TextPart[] {
   if (typeof content === "string") return content;
   if (content === null || content === undefined) {
     // Only an assistant may have said nothing: it may have called tools instead.
@@ -49,7 +45,7 @@ function parseContent(content: unknown, role: string, path: string): string | nu
   if (content.length > maxNumParts) {
     throw invalidValue(path, `'${path}' must not hold more than ${maxNumParts} parts.`);
   }
-  return content.map((part, index) => parsePart(part, `${path}[${index}]`)).join("\n");
+  return content.map((part, index) => ({ type: "text", text: parsePart(part, `${path}[${index}]`) }));
 }
 
 function parsePart(part: unknown, path: string): string {
@@ -67,6 +63,16 @@ function parsePart(part: unknown, path: string): string {
     default:
       throw invalidValue(`${path}.type`, `'${path}.type' must be one of text, refusal.`);
   }
+}
+
+/** Bytes of text that the messages bring. */
+export function textBytes(messages: readonly ChatMessage[]): number {
+  let numBytes = 0;
+  for (const { content } of messages) {
+    if (typeof content === "string") numBytes += Buffer.byteLength(content);
+    else for (const part of content ?? []) numBytes += Buffer.byteLength((part as TextPart).text);
+  }
+  return numBytes;
 }
 
 function unsupportedMedia(path: string, type: string): ApiError {

@@ -1,5 +1,5 @@
 import { invalidValue, unsupportedParameter } from "../api-error.ts";
-import type { ChatTemplateInput } from "../dependencies.ts";
+import type { ChatTemplateInput } from "../../text-pool/text-job.ts";
 import { checkChatCompletionBody } from "../schemas/bodies.ts";
 import type { ChatCompletionBody } from "../schemas/bodies.ts";
 import { refuseUnsupportedFields } from "../schemas/unsupported-fields.ts";

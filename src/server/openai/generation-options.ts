@@ -77,7 +77,7 @@ export function checkResponseFormat(format: { readonly type?: unknown } | undefi
   throw invalidValue("response_format.type", message);
 }
 
-function parseSampling(fields: GenerationFields, { pieces }: ParseContext) {
+function parseSampling(fields: GenerationFields, { pieces, config }: ParseContext) {
   const vocabSize = pieces.length;
   return {
     temperature: fields.temperature ?? 1,
@@ -88,7 +88,7 @@ function parseSampling(fields: GenerationFields, { pieces }: ParseContext) {
     presencePenalty: fields.presence_penalty ?? 0,
     frequencyPenalty: fields.frequency_penalty ?? 0,
     logitBias: parseLogitBias(fields.logit_bias ?? {}, vocabSize),
-    seed: fields.seed === undefined ? randomSeed() : foldSeed(fields.seed),
+    seed: fields.seed === undefined ? (config.defaultSeed ?? randomSeed()) : foldSeed(fields.seed),
     stopTokenIds: parseStopTokenIds(fields.stop_token_ids ?? [], vocabSize),
     ignoreEos: fields.ignore_eos ?? false,
   };

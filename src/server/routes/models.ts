@@ -14,7 +14,7 @@ export function registerModelRoutes(app: FastifyInstance, { dependencies }: Serv
     modelCard(requireServable(engine), {
       id: config.servedModelName,
       created,
-      vocabSize: text.vocabulary.size,
+      vocabSize: text.vocabulary.pieces.length,
     });
 
   app.get("/v1/models", { schema: { tags, summary: "List the models" } }, () => ({

@@ -33,7 +33,7 @@ export function registerTokenizerRoutes(app: FastifyInstance, context: ServerCon
       requireServable(engine);
       const body = checkDetokenizeBody(request.body);
       context.completions.requireModel(body.model ?? null);
-      const decoded = detokenize(body.tokens, text.vocabulary.pieces);
+      const decoded = detokenize(body.tokens, text.vocabulary);
       return { prompt: decoded, content: decoded };
     });
   }
@@ -69,11 +69,13 @@ function pieceOf(piece: Uint8Array = new Uint8Array()): string | number[] {
   return isUtf8(piece) ? decodeLossy(piece) : Array.from(piece);
 }
 
-function detokenize(tokens: readonly number[], pieces: readonly Uint8Array[]): string {
+/** Every token shows, control tokens too. The space that the tokenizer itself put before a text goes again. */
+function detokenize(tokens: readonly number[], vocabulary: TextService["vocabulary"]): string {
   const bytes = tokens.map((tokenId) => {
-    const piece = pieces[tokenId];
+    const piece = vocabulary.pieces[tokenId];
     if (piece === undefined) throw invalidValue("tokens", `Token id ${tokenId} is out of vocabulary.`);
     return piece;
   });
-  return Buffer.concat(bytes).toString("utf8");
+  const decoded = Buffer.concat(bytes).toString("utf8");
+  return vocabulary.addSpacePrefix && decoded.startsWith(" ") ? decoded.slice(1) : decoded;
 }

@@ -1,0 +1,124 @@
+import { ApiError } from "../api-error.ts";
+import type { CompletionCall } from "../completion-call.ts";
+import type { EventChannel } from "../delivery/event-channel.ts";
+import type { Usage } from "../openai/usage.ts";
+import { errorFrame } from "./frames.ts";
+
+export interface WebSocketChannelOptions {
+  readonly id: string;
+  readonly call: CompletionCall;
+  /** Chunks that the client takes before it gives more credits; null for any number. */
+  readonly credits: number | null;
+  /** How long a client may withhold credits while chunks wait. */
+  readonly maxPausedMs: number;
+  readonly send: (frame: string) => void;
+  /** The generation's last frame has been sent. */
+  readonly onClosed: () => void;
+}
+
+/** One generation's stream among those of its socket. */
+export class WebSocketChannel implements EventChannel {
+  readonly call: CompletionCall;
+  readonly #options: WebSocketChannelOptions;
+  readonly #chunkHead: string;
+  #credits: number;
+  /** Chunks without a credit yet; short, since the generation pauses with the last credit. */
+  #waiting: string[] = [];
+  #lastFrames: string[] | null = null;
+  #isSocketFull = false;
+  #isPaused = false;
+  #isClosed = false;
+  #creditTimer: NodeJS.Timeout | null = null;
+
+  constructor(options: WebSocketChannelOptions) {
+    this.#options = options;
+    this.call = options.call;
+    this.#credits = options.credits ?? Number.POSITIVE_INFINITY;
+    this.#chunkHead = `{"type":"chunk","id":${JSON.stringify(options.id)},"chunk":`;
+  }
+
+  /** Nothing more will be sent for this generation. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  send(chunk: string): void {
+    this.#waiting.push(`${this.#chunkHead}${chunk}}`);
+    this.#advance();
+  }
+
+  end(usage: Usage): void {
+    const { id } = this.#options;
+    this.#finish([JSON.stringify({ type: "usage", id, usage }), JSON.stringify({ type: "done", id })]);
+  }
+
+  fail(error: ApiError): void {
+    this.#waiting = [];
+    this.#finish([JSON.stringify(errorFrame(this.#options.id, error))]);
+  }
+
+  addCredits(credits: number): void {
+    this.#credits += credits;
+    this.#advance();
+  }
+
+  /** The socket's own buffer is full, or has room again. */
+  setSocketFull(isFull: boolean): void {
+    this.#isSocketFull = isFull;
+    this.#updateFlow();
+  }
+
+  /** Stops at once; nothing more is sent. */
+  close(): void {
+    this.#stopCreditTimer();
+    this.#waiting = [];
+    this.#isClosed = true;
+    this.call.finish();
+  }
+
+  #finish(frames: string[]): void {
+    this.#lastFrames = frames;
+    this.#advance();
+  }
+
+  #advance(): void {
+    const numSent = Math.min(this.#waiting.length, this.#credits);
+    for (const frame of this.#waiting.splice(0, numSent)) this.#options.send(frame);
+    this.#credits -= numSent;
+    if (this.#waiting.length === 0 && this.#lastFrames !== null) this.#sendLast(this.#lastFrames);
+    else this.#updateFlow();
+  }
+
+  #sendLast(frames: readonly string[]): void {
+    this.#stopCreditTimer();
+    this.#isClosed = true;
+    for (const frame of frames) this.#options.send(frame);
+    this.#options.onClosed();
+  }
+
+  #updateFlow(): void {
+    const lacksCredit = this.#credits === 0;
+    if (lacksCredit) {
+      this.#creditTimer ??= setTimeout(() => this.#giveUp(), this.#options.maxPausedMs);
+    } else {
+      this.#stopCreditTimer();
+    }
+    const mustPause = lacksCredit || this.#isSocketFull;
+    if (mustPause === this.#isPaused) return;
+    this.#isPaused = mustPause;
+    if (mustPause) this.call.pause();
+    else this.call.resume();
+  }
+
+  /** A generation may not keep its cache for a client that does not read. */
+  #giveUp(): void {
+    const message = "The client gave no credits for too long.";
+    this.call.finish();
+    this.fail(new ApiError(message, { status: 408, code: "slow_reader" }));
+  }
+
+  #stopCreditTimer(): void {
+    if (this.#creditTimer !== null) clearTimeout(this.#creditTimer);
+    this.#creditTimer = null;
+  }
+}
