@@ -27,3 +27,7 @@ export class TextPoolBusyError extends TextPoolError {
     super("busy", "Too many texts wait to be tokenized. Try again later.");
   }
 }
+
+export function closedError(): TextPoolError {
+  return new TextPoolError("closed", "The server is shutting down.");
+}

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { Tinypool } from "tinypool";
 import { ChatTemplateError } from "../../models/text/chat-template-error.ts";
 import type { TextJob, TextJobFailure, TextJobKind, TextJobResult, TextJobs } from "./text-job.ts";
-import { TextPoolError } from "./text-pool-error.ts";
+import { closedError, TextPoolError } from "./text-pool-error.ts";
 
 export interface TextWorkerOptions {
   readonly modelPath: string;
@@ -20,6 +20,7 @@ export class TextWorker {
   readonly #pool: Tinypool;
   readonly #startTimeoutMs: number;
   #isReady = false;
+  #isClosed = false;
 
   constructor(options: TextWorkerOptions) {
     this.#startTimeoutMs = options.startTimeoutMs;
@@ -50,6 +51,7 @@ export class TextWorker {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#pool.destroy();
   }
 
@@ -61,12 +63,15 @@ export class TextWorker {
   }
 
   async #runWithin(job: { readonly kind: TextJobKind }, timeoutMs: number): Promise<TextJobResult> {
+    // A closed pool would start a process again, for a job as well as after an abort.
+    if (this.#isClosed) throw closedError();
     const controller = new AbortController();
-    const timer = setTimeout(() => controller.abort(), timeoutMs);
+    const timer = setTimeout(() => this.#isClosed || controller.abort(), timeoutMs);
     try {
       return (await this.#pool.run(job, { signal: controller.signal })) as TextJobResult;
     } catch {
       this.#isReady = false;
+      if (this.#isClosed) throw closedError();
       throw controller.signal.aborted ? timeoutError(job.kind, timeoutMs) : crashError();
     } finally {
       clearTimeout(timer);

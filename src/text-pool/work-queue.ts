@@ -1,4 +1,4 @@
-import { TextPoolBusyError, TextPoolError } from "./text-pool-error.ts";
+import { closedError, TextPoolBusyError } from "./text-pool-error.ts";
 
 interface Waiting<Worker> {
   readonly start: (worker: Worker) => void;
@@ -49,8 +49,4 @@ export class WorkQueue<Worker> {
     if (next === undefined) this.#free.push(worker);
     else next.start(worker);
   }
-}
-
-function closedError(): TextPoolError {
-  return new TextPoolError("closed", "The server is shutting down.");
 }
