@@ -49,11 +49,11 @@ export function createSearchCommand(): Command {
 
 /** `headway bench search`: prints every trial and the highest confirmed rate. */
 export async function searchCommand(options: SearchOptionValues): Promise<number> {
+  if (options.slo === undefined) throw new RangeError("search needs --slo");
   const { config, server } = await prepareTarget({
     ...options,
     duration: options.duration ?? DEFAULT_TRIAL_SECONDS,
   });
-  if (config.slo === null) throw new RangeError("search needs --slo");
   const calibration = await calibrationOf(config);
   const wanted = Number(options.attainment);
   const summaries: RunSummary[] = [];
