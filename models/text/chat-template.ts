@@ -37,8 +37,6 @@ export interface ChatTemplateOptions {
   readonly eosToken: string;
   /** Texts of the vocabulary's control tokens. */
   readonly specialTexts: readonly string[];
-  /** Longest prompt to give out, in UTF-16 units. */
-  readonly maxPromptLength: number;
   readonly now?: () => Date;
 }
 
@@ -59,9 +57,10 @@ export class ChatTemplate {
     this.#guard = new SpecialTextGuard(options.specialTexts, findCutTexts(this.#program.tokens));
   }
 
-  render(input: ChatTemplateInput): PromptSegment[] {
+  /** `maxPromptLength` is in UTF-16 units. */
+  render(input: ChatTemplateInput, maxPromptLength: number): PromptSegment[] {
     const prompt = this.#renderMarked(input);
-    if (prompt.length > this.#options.maxPromptLength) {
+    if (prompt.length > maxPromptLength) {
       throw new ChatTemplateError("The rendered conversation is too long.");
     }
     return this.#guard.split(prompt);

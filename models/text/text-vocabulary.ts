@@ -8,18 +8,17 @@ export interface TextVocabulary extends Omit<VocabularyInfo, "pieces"> {
   readonly addSpacePrefix: boolean;
 }
 
-/** The vocabulary as it crosses a process boundary, and what the tokenizer makes of the letter `a`. */
+/** The vocabulary as it crosses a process boundary. */
 export interface VocabularyReport {
   readonly info: VocabularyInfo;
-  readonly sampleTokenIds: readonly number[];
+  readonly addSpacePrefix: boolean;
+  /** Why conversations cannot be rendered, or null. */
+  readonly templateProblem: string | null;
 }
 
-export const SAMPLE_TEXT = "a";
-
-export function toTextVocabulary({ info, sampleTokenIds }: VocabularyReport): TextVocabulary {
+export function toTextVocabulary({ info, addSpacePrefix }: VocabularyReport): TextVocabulary {
   const pieces = info.pieces.map((piece) => Buffer.from(piece, "latin1"));
-  const sample = sampleTokenIds.map((tokenId) => info.pieces[tokenId] ?? "").join("");
-  return { ...info, pieces, addSpacePrefix: sample === ` ${SAMPLE_TEXT}` };
+  return { ...info, pieces, addSpacePrefix };
 }
 
 /** Texts that a tokenizer told to parse special tokens turns into control tokens. */

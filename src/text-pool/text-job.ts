@@ -12,12 +12,12 @@ export interface TokenizedPrompt {
 
 /** What each kind of job takes and gives. Everything is JSON: it crosses to a child process and back. */
 export interface TextJobs {
-  describe: { input: unknown; output: VocabularyReport };
+  /** `template` is used instead of the model's own, here and below. */
+  describe: { input: { readonly template: string | null }; output: VocabularyReport };
   tokenize: { input: { readonly text: string; readonly options: TokenizeOptions }; output: number[] };
   chat: {
     input: {
       readonly chat: ChatTemplateInput;
-      /** Instead of the model's own template. */
       readonly template: string | null;
       readonly includeText: boolean;
       /** In UTF-16 units. */

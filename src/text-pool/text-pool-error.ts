@@ -4,7 +4,7 @@ export type TextPoolErrorCode =
   | "input_too_large"
   /** The worker died of the input, or another of its native code's faults. */
   | "worker_crashed"
-  /** The vocabulary cannot be loaded. */
+  /** The vocabulary cannot be loaded, or the operator's template not be read; only at start. */
   | "vocabulary_unusable"
   | "closed";
 

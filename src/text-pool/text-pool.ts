@@ -1,6 +1,6 @@
 import { createPieceTable, detokenize, type PieceTable } from "../../models/text/detokenizer.ts";
 import { OutputAssembler } from "../../models/text/output-assembler.ts";
-import { toTextVocabulary } from "../../models/text/text-vocabulary.ts";
+import { toTextVocabulary, type VocabularyReport } from "../../models/text/text-vocabulary.ts";
 import { WorkQueue } from "./work-queue.ts";
 import type {
   ChatTemplateInput,
@@ -53,18 +53,21 @@ export interface AssemblyOptions {
  */
 export class TextPool {
   readonly vocabulary: TextVocabulary;
+  /** Why the model's template cannot be read, or null. Every conversation is refused with it. */
+  readonly templateProblem: string | null;
   readonly #options: TextPoolOptions;
   readonly #workers: WorkQueue<TextWorker>;
   readonly #pieces: PieceTable;
 
-  private constructor(workers: WorkQueue<TextWorker>, vocabulary: TextVocabulary, options: TextPoolOptions) {
+  private constructor(workers: WorkQueue<TextWorker>, report: VocabularyReport, options: TextPoolOptions) {
     this.#workers = workers;
     this.#options = options;
-    this.vocabulary = vocabulary;
-    this.#pieces = createPieceTable(vocabulary);
+    this.vocabulary = toTextVocabulary(report);
+    this.templateProblem = report.templateProblem;
+    this.#pieces = createPieceTable(this.vocabulary);
   }
 
-  /** Starts the workers. Rejects with TextPoolError when the model's vocabulary cannot be used. */
+  /** Starts the workers. Rejects with TextPoolError when the vocabulary or the operator's template cannot be used. */
   static async start(modelPath: string, overrides: Partial<TextPoolOptions> = {}): Promise<TextPool> {
     const options = { ...defaultTextPoolOptions, ...overrides };
     const workers = Array.from(
@@ -73,11 +76,16 @@ export class TextPool {
     );
     try {
       const reports = await Promise.all(
-        workers.map((worker) => worker.run({ kind: "describe" }, options.startTimeoutMs)),
+        workers.map((worker) =>
+          worker.run({ kind: "describe", template: options.chatTemplate }, options.startTimeoutMs),
+        ),
       );
       const [report] = reports;
       if (report === undefined) throw new RangeError("A text pool needs a worker.");
-      return new TextPool(new WorkQueue(workers, options.maxQueue), toTextVocabulary(report), options);
+      if (options.chatTemplate !== null && report.templateProblem !== null) {
+        throw new TextPoolError("vocabulary_unusable", report.templateProblem);
+      }
+      return new TextPool(new WorkQueue(workers, options.maxQueue), report, options);
     } catch (error) {
       await Promise.all(workers.map((worker) => worker.close()));
       throw error;

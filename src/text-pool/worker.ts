@@ -4,14 +4,15 @@
  */
 import { Vocabulary, type VocabularyInfo } from "../../models/llama/vocabulary.ts";
 import { CHATML_TEMPLATE } from "../../models/text/chat-template.ts";
+import { describeReason } from "../../models/text/chat-template-error.ts";
 import { ChatTokenizer } from "../../models/text/chat-tokenizer.ts";
-import { SAMPLE_TEXT, toTextVocabulary, type VocabularyReport } from "../../models/text/text-vocabulary.ts";
+import { GuardedTokenizer } from "../../models/text/guarded-tokenizer.ts";
+import type { VocabularyReport } from "../../models/text/text-vocabulary.ts";
 import type { TextJob, TextJobResult, TextJobs, TokenizedPrompt } from "./text-job.ts";
 
 interface LoadedVocabulary {
-  readonly vocabulary: Vocabulary;
-  readonly report: VocabularyReport;
-  readonly addSpacePrefix: boolean;
+  readonly tokenizer: GuardedTokenizer;
+  readonly info: VocabularyInfo;
 }
 
 // Ctrl-C reaches the whole process group; the server decides when its workers end.
@@ -35,36 +36,40 @@ export function runTextJob(job: TextJob): TextJobResult {
 function run(job: TextJob, loaded: LoadedVocabulary): TextJobs[TextJob["kind"]]["output"] {
   switch (job.kind) {
     case "describe":
-      return loaded.report;
+      return describe(job, loaded);
     case "tokenize":
-      return loaded.vocabulary.tokenize(job.text, job.options);
+      return loaded.tokenizer.tokenize(job.text, job.options);
     case "chat":
       return tokenizeChat(job, loaded);
   }
 }
 
+function describe({ template }: TextJob<"describe">, loaded: LoadedVocabulary): VocabularyReport {
+  const { tokenizer, info } = loaded;
+  const templateProblem = findTemplateProblem(template, loaded);
+  return { info, addSpacePrefix: tokenizer.addSpacePrefix, templateProblem };
+}
+
 function tokenizeChat(job: TextJob<"chat">, loaded: LoadedVocabulary): TokenizedPrompt {
-  const template = job.template ?? loaded.report.info.chatTemplate ?? CHATML_TEMPLATE;
-  const { tokenIds, text } = chatTokenizerFor(template, job.maxPromptLength, loaded).tokenize(job.chat);
+  const chatTokenizer = chatTokenizerFor(job.template, loaded);
+  const { tokenIds, text } = chatTokenizer.tokenize(job.chat, job.maxPromptLength);
   return job.includeText ? { tokenIds, text } : { tokenIds };
 }
 
-function chatTokenizerFor(
-  template: string,
-  maxPromptLength: number,
-  loaded: LoadedVocabulary,
-): ChatTokenizer {
+function findTemplateProblem(template: string | null, loaded: LoadedVocabulary): string | null {
+  try {
+    chatTokenizerFor(template, loaded);
+    return null;
+  } catch (error) {
+    return describeReason(error);
+  }
+}
+
+function chatTokenizerFor(given: string | null, { tokenizer, info }: LoadedVocabulary): ChatTokenizer {
+  const template = given ?? info.chatTemplate ?? CHATML_TEMPLATE;
   const known = chatTokenizers.get(template);
   if (known !== undefined) return known;
-  const { vocabulary, addSpacePrefix } = loaded;
-  const { info } = loaded.report;
-  const created = new ChatTokenizer({
-    tokenizer: vocabulary,
-    info,
-    addSpacePrefix,
-    template,
-    maxPromptLength,
-  });
+  const created = new ChatTokenizer(tokenizer, info, template);
   chatTokenizers.set(template, created);
   return created;
 }
@@ -72,10 +77,8 @@ function chatTokenizerFor(
 function load(modelPath: string): LoadedVocabulary | Error {
   try {
     const vocabulary = Vocabulary.load(modelPath);
-    const info: VocabularyInfo = vocabulary.describe();
-    const sampleTokenIds = vocabulary.tokenize(SAMPLE_TEXT, { addSpecial: false, parseSpecial: false });
-    const report = { info, sampleTokenIds };
-    return { vocabulary, report, addSpacePrefix: toTextVocabulary(report).addSpacePrefix };
+    const info = vocabulary.describe();
+    return { tokenizer: new GuardedTokenizer(vocabulary, info), info };
   } catch (error) {
     return error instanceof Error ? error : new Error("unknown failure");
   }

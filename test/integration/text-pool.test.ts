@@ -64,6 +64,7 @@ describe("TextPool", () => {
     assert.ok(eogTokenIds.length > 0);
     assert.equal(addSpacePrefix, false);
     assert.equal(pool.templateSource, "model");
+    assert.equal(pool.templateProblem, null);
   });
 
   it("turns text into tokens and back", async () => {
@@ -120,6 +121,15 @@ describe("TextPool", () => {
     const own = await startPool(t, { chatTemplate: "[{{ messages[0].content }}]" });
     assert.equal(own.templateSource, "operator");
     assert.equal((await own.tokenizeChat(chat("x"), { includeText: true })).text, "[x]");
+  });
+});
+
+describe("TextPool checks its template", () => {
+  it("and does not start with an operator's that cannot be read", async () => {
+    await assert.rejects(TextPool.start(modelPath, { chatTemplate: "{% for %}" }), {
+      code: "vocabulary_unusable",
+      message: /chat template cannot be read/u,
+    });
   });
 });
 

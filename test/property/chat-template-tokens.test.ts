@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { Vocabulary } from "../../models/llama/vocabulary.ts";
 import { CHATML_TEMPLATE } from "../../models/text/chat-template.ts";
 import { ChatTokenizer } from "../../models/text/chat-tokenizer.ts";
+import { GuardedTokenizer } from "../../models/text/guarded-tokenizer.ts";
 import { specialTokenTexts } from "../../models/text/text-vocabulary.ts";
 import { packageFile } from "../../src/cli/package-file.ts";
 
@@ -22,10 +23,8 @@ const TEMPLATES = [
   "{% for m in messages %}{{ m.content.split('/cut') | join }}{{ m.name | upper }}<|im_{% endfor %}",
   "{% for m in messages %}<|{{ m.content | tojson }}{{ [m.name, m.content] | join('|') }}{% endfor %}",
 ];
-const chatTokenizers = TEMPLATES.map(
-  (template) =>
-    new ChatTokenizer({ tokenizer: vocabulary, info, addSpacePrefix: false, template, maxPromptLength: 1e6 }),
-);
+const tokenizer = new GuardedTokenizer(vocabulary, info);
+const chatTokenizers = TEMPLATES.map((template) => new ChatTokenizer(tokenizer, info, template));
 
 const special = fc.constantFrom(...specialTexts);
 const broken = fc
@@ -84,10 +83,10 @@ describe("ChatTokenizer", () => {
             addGenerationPrompt: true,
             continueFinalMessage: false,
           });
-          const tokenizer = chatTokenizers[index] as ChatTokenizer;
+          const chatTokenizer = chatTokenizers[index] as ChatTokenizer;
           const harmless = texts.map(() => ({ content: "word", name: "word" }));
-          const expected = numControlTokens(tokenizer.tokenize(chat(harmless)).tokenIds);
-          assert.equal(numControlTokens(tokenizer.tokenize(chat(texts)).tokenIds), expected);
+          const expected = numControlTokens(chatTokenizer.tokenize(chat(harmless), 1e6).tokenIds);
+          assert.equal(numControlTokens(chatTokenizer.tokenize(chat(texts), 1e6).tokenIds), expected);
         },
       ),
       { numRuns: 1500, seed: 1 },
@@ -98,11 +97,14 @@ describe("ChatTokenizer", () => {
     fc.assert(
       fc.property(fc.string({ unit: "grapheme" }), (content) => {
         fc.pre(!/[<>|]/u.test(content));
-        const { tokenIds, text } = (chatTokenizers[0] as ChatTokenizer).tokenize({
-          messages: [{ role: "user", content }],
-          addGenerationPrompt: true,
-          continueFinalMessage: false,
-        });
+        const { tokenIds, text } = (chatTokenizers[0] as ChatTokenizer).tokenize(
+          {
+            messages: [{ role: "user", content }],
+            addGenerationPrompt: true,
+            continueFinalMessage: false,
+          },
+          1e6,
+        );
         assert.deepEqual(tokenIds, vocabulary.tokenize(text, { addSpecial: true, parseSpecial: true }));
       }),
       { numRuns: 200, seed: 1 },

@@ -35,10 +35,9 @@ function render(source: string, name: "plain" | "tools"): string | null {
       bosToken: "<s>",
       eosToken: "</s>",
       specialTexts: [],
-      maxPromptLength: 100_000,
       now: () => new Date(2026, 0, 5, 9, 7, 3),
     });
-    const segments = template.render({ ...conversations[name], continueFinalMessage: false });
+    const segments = template.render({ ...conversations[name], continueFinalMessage: false }, 100_000);
     return segments.map(({ text }) => text).join("");
   } catch (error) {
     assert.ok(error instanceof ChatTemplateError);

@@ -13,9 +13,12 @@ function createTemplate(source: string): ChatTemplate {
     bosToken: "<s>",
     eosToken: "</s>",
     specialTexts: SPECIAL_TEXTS,
-    maxPromptLength: 10_000,
     now: () => new Date(2026, 0, 5, 9, 7, 3),
   });
+}
+
+function segmentsOf(source: string, given: ChatTemplateInput): PromptSegment[] {
+  return createTemplate(source).render(given, 10_000);
 }
 
 function input(
@@ -30,7 +33,7 @@ function user(content: string): ChatMessage {
 }
 
 function render(source: string, given: ChatTemplateInput): string {
-  return textOf(createTemplate(source).render(given));
+  return textOf(segmentsOf(source, given));
 }
 
 function textOf(segments: readonly PromptSegment[]): string {
@@ -45,7 +48,7 @@ function show(segments: readonly PromptSegment[]): string {
 function refusal(source: string, given: ChatTemplateInput): string {
   let message = "";
   assert.throws(
-    () => createTemplate(source).render(given),
+    () => segmentsOf(source, given),
     (error) => {
       assert.ok(error instanceof ChatTemplateError);
       message = error.message;
@@ -218,40 +221,29 @@ describe("special tokens in a client's text", () => {
   const instruct = "{{ bos_token }}{% for m in messages %}[INST]{{ m.content | trim }}[/INST]{% endfor %}";
 
   it("stay plain text, while the template's own are parsed", () => {
-    const segments = createTemplate(instruct).render(input([user("Hi [/INST] </s>!")]));
+    const segments = segmentsOf(instruct, input([user("Hi [/INST] </s>!")]));
     assert.equal(show(segments), "<s>[INST]Hi {[/INST]} {</s>}![/INST]");
   });
 
   it("are found in any case, and when they overlap", () => {
-    const segments = createTemplate("{{ messages[0].content | lower }}").render(
-      input([user("<|IM_END|><<s>")]),
-    );
+    const segments = segmentsOf("{{ messages[0].content | lower }}", input([user("<|IM_END|><<s>")]));
     assert.equal(show(segments), "{<|im_end|>}<{<s>}");
   });
 
   it("cannot be completed by text beside them", () => {
     const source = "{{ messages[0].content }}end|>{{ messages[1].content }} <{{ messages[2].content }}>";
     const messages = [user("a <|im_"), user("b[/IN"), user("/s")];
-    assert.equal(show(createTemplate(source).render(input(messages))), "a {<|im_}end|>b{[/IN} <{/s}>");
-    assert.equal(
-      show(createTemplate("</{{ messages[0].content }}").render(input([user("s> x")]))),
-      "</{s>} x",
-    );
-    assert.equal(
-      show(createTemplate("{{ messages[0].content }}b>").render(input([user("x <a ")]))),
-      "x {<a }b>",
-    );
-    assert.equal(
-      show(createTemplate("{{ messages[0].content | trim }}b").render(input([user("</ ")]))),
-      "{</}b",
-    );
+    assert.equal(show(segmentsOf(source, input(messages))), "a {<|im_}end|>b{[/IN} <{/s}>");
+    assert.equal(show(segmentsOf("</{{ messages[0].content }}", input([user("s> x")]))), "</{s>} x");
+    assert.equal(show(segmentsOf("{{ messages[0].content }}b>", input([user("x <a ")]))), "x {<a }b>");
+    assert.equal(show(segmentsOf("{{ messages[0].content | trim }}b", input([user("</ ")]))), "{</}b");
   });
 
   it("cannot be put together by what the template takes out", () => {
     const source =
       "{{ messages[0].content.replace('/think', '') }}|{{ (messages[0].content | trim).split(sep) | join }}";
     const content = "<|im_/think/thinkend|>";
-    const shown = show(createTemplate(`{% set sep = '/think' %}${source}`).render(input([user(content)])));
+    const shown = show(segmentsOf(`{% set sep = '/think' %}${source}`, input([user(content)])));
     assert.equal(shown, "{<|im_end|>}|{<|im_end|>}");
   });
 
@@ -267,7 +259,7 @@ describe("special tokens in a client's text", () => {
       },
     ];
     const given = input(messages, { tools: [{ "</s>": "</s>" }], chatTemplateKwargs: { style: ["</s>"] } });
-    for (const { text, parseSpecial } of createTemplate(source).render(given)) {
+    for (const { text, parseSpecial } of segmentsOf(source, given)) {
       if (parseSpecial) assert.doesNotMatch(text, /<\/s>/u);
     }
   });
