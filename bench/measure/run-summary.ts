@@ -77,7 +77,7 @@ export function summarizeRun(
     fairness: fairness(due, window),
     stalls: stalls(measured),
     errors: errorsByKind(due),
-    client: clientSummary(records, usage),
+    client: clientSummary(due, usage),
   };
 }
 
