@@ -18,10 +18,9 @@ export class BackPressure {
   /** To be called after each write. */
   noteBuffered(numBytes: number): void {
     if (numBytes > this.#limits.hardBytes) {
-      this.#flow.cut();
-      this.release();
+      this.#cut();
     } else if (numBytes > this.#limits.softBytes && this.#pauseTimer === null) {
-      this.#pauseTimer = setTimeout(() => this.#flow.cut(), this.#limits.maxPausedMs);
+      this.#pauseTimer = setTimeout(() => this.#cut(), this.#limits.maxPausedMs);
       this.#flow.pause();
     }
   }
@@ -32,5 +31,10 @@ export class BackPressure {
     clearTimeout(this.#pauseTimer);
     this.#pauseTimer = null;
     this.#flow.resume();
+  }
+
+  #cut(): void {
+    this.#flow.cut();
+    this.release();
   }
 }
