@@ -1,19 +1,10 @@
+import type { GgufFacts } from "./gguf/gguf-facts.ts";
+import type { KvCacheType } from "./gguf/kv-bytes.ts";
+import { KV_CACHE_TYPES, kvBytesPerToken } from "./gguf/kv-bytes.ts";
 import type { MemoryAmount } from "./memory-probe.ts";
 
-/** Bytes of a run of values, by option name (ggml's block formats). */
-const CACHE_TYPE_BLOCKS = {
-  f32: [1, 4],
-  f16: [1, 2],
-  bf16: [1, 2],
-  q8_0: [32, 34],
-  q5_1: [32, 24],
-  q5_0: [32, 22],
-  q4_1: [32, 20],
-  q4_0: [32, 18],
-} as const satisfies Record<string, readonly [length: number, bytes: number]>;
-
-export type CacheType = keyof typeof CACHE_TYPE_BLOCKS;
-export const CACHE_TYPE_NAMES = Object.keys(CACHE_TYPE_BLOCKS) as CacheType[];
+export type CacheType = KvCacheType;
+export const CACHE_TYPE_NAMES: readonly CacheType[] = KV_CACHE_TYPES;
 
 /** Tokens in a block of the KV pool: the grain of sharing and accounting. */
 export const BLOCK_SIZE = 16;
@@ -30,18 +21,19 @@ const TYPICAL_REQUEST_TOKENS = 2048;
 const DEFAULT_RAM_SHARE = 0.25;
 const MIB = 2 ** 20;
 
-/** Shape of the parts of a model that decide its memory. */
-export interface ModelShape {
-  readonly numLayers: number;
-  readonly numHeads: number;
-  readonly numKvHeads: number;
-  readonly keyLength: number;
-  readonly valueLength: number;
-  readonly embeddingLength: number;
-  readonly feedForwardLength: number;
-  readonly vocabSize: number;
-  readonly trainedContextLength: number;
-}
+/** The facts of a model that decide its memory. */
+export type ModelShape = Pick<
+  GgufFacts,
+  | "contextLength"
+  | "embeddingLength"
+  | "feedForwardLength"
+  | "keyLength"
+  | "numHeads"
+  | "numKvHeadsPerLayer"
+  | "usesLatentAttention"
+  | "valueLength"
+  | "vocabSize"
+>;
 
 export interface MemoryPlanOptions {
   readonly isGpu: boolean;
@@ -88,8 +80,7 @@ export function planMemory(options: MemoryPlanOptions): MemoryPlan {
   const maxNumSeqs = options.maxNumSeqs ?? DEFAULT_MAX_NUM_SEQS[options.isGpu ? "gpu" : "cpu"];
   const { bytes, reason } = kvBudget(options, bytesPerToken, maxNumSeqs);
   const numTokens = floorTo(bytes / bytesPerToken, POOL_GRAIN_TOKENS);
-  const wantedLen =
-    options.maxModelLen ?? Math.min(shape.trainedContextLength, Math.max(numTokens, MIN_MODEL_LEN));
+  const wantedLen = options.maxModelLen ?? Math.min(trainedLength(shape), Math.max(numTokens, MIN_MODEL_LEN));
   if (numTokens < wantedLen)
     throw new MemoryPlanError(explainTooSmall(options, { bytesPerToken, numTokens, wantedLen }));
   return {
@@ -106,17 +97,6 @@ export function planMemory(options: MemoryPlanOptions): MemoryPlan {
     maxNumSeqs,
     reason,
   };
-}
-
-export function kvBytesPerToken(shape: ModelShape, cacheTypeK: CacheType, cacheTypeV: CacheType): number {
-  const keyBytes = rowBytes(cacheTypeK, shape.numKvHeads * shape.keyLength);
-  const valueBytes = rowBytes(cacheTypeV, shape.numKvHeads * shape.valueLength);
-  return shape.numLayers * (keyBytes + valueBytes);
-}
-
-function rowBytes(type: CacheType, length: number): number {
-  const [blockLength, blockBytes] = CACHE_TYPE_BLOCKS[type];
-  return Math.ceil(length / blockLength) * blockBytes;
 }
 
 interface Budget {
@@ -142,10 +122,7 @@ function kvBudget(options: MemoryPlanOptions, bytesPerToken: number, maxNumSeqs:
       reason: `${share} % of the GPU less weights and buffers`,
     };
   }
-  const typicalTokens = Math.min(
-    options.maxModelLen ?? options.shape.trainedContextLength,
-    TYPICAL_REQUEST_TOKENS,
-  );
+  const typicalTokens = Math.min(options.maxModelLen ?? trainedLength(options.shape), TYPICAL_REQUEST_TOKENS);
   const wantedTokens = Math.max(options.maxModelLen ?? 0, maxNumSeqs * typicalTokens);
   const wantedBytes = Math.ceil(wantedTokens / POOL_GRAIN_TOKENS) * POOL_GRAIN_TOKENS * bytesPerToken;
   const shareBytes = DEFAULT_RAM_SHARE * freeBytes;
@@ -161,7 +138,7 @@ function kvBudget(options: MemoryPlanOptions, bytesPerToken: number, maxNumSeqs:
 export function estimateComputeBytes(options: MemoryPlanOptions, numCells: number): number {
   const { shape, maxNumBatchedTokens, flashAttention } = options;
   const activations = 4 * maxNumBatchedTokens * (6 * shape.embeddingLength + 3 * shape.feedForwardLength);
-  const logits = 4 * maxNumOutputs(options.maxNumSeqs ?? DEFAULT_MAX_NUM_SEQS.gpu) * shape.vocabSize;
+  const logits = 4 * maxNumOutputs(options.maxNumSeqs ?? DEFAULT_MAX_NUM_SEQS.gpu) * (shape.vocabSize ?? 0);
   const mask = (flashAttention ? 2 : 4) * maxNumBatchedTokens * numCells;
   const scores = flashAttention ? 0 : 4 * shape.numHeads * maxNumBatchedTokens * numCells;
   return activations + logits + mask + scores;
@@ -189,6 +166,11 @@ function explainTooSmall(
       ? `--max-model-len ${numTokens} would fit`
       : `not even ${MIN_MODEL_LEN} tokens fit; use a smaller model or cache type`;
   return `One request of ${wantedLen} tokens needs ${needed} of KV memory, more than the pool can have (${available} free): ${advice}.`;
+}
+
+/** A file that does not say what it was trained for is not limited by that. */
+function trainedLength({ contextLength }: ModelShape): number {
+  return contextLength ?? Infinity;
 }
 
 function floorTo(value: number, grain: number): number {

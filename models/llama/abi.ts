@@ -115,4 +115,5 @@ export const GGML_TYPES: Readonly<Record<CacheType, number>> = {
   q5_0: 6,
   q4_1: 3,
   q4_0: 2,
+  iq4_nl: 20,
 };

@@ -5,7 +5,6 @@ import type { ContextParams, ModelParams, NativeBatch, NullablePointer, Pointer 
 /** Functions of libllama, by their C names. */
 export interface LlamaFunctions {
   llama_version(): string;
-  llama_print_system_info(): string;
   llama_log_set(callback: NullablePointer, userData: null): void;
   llama_backend_init(): void;
   llama_model_default_params(): ModelParams;
@@ -15,15 +14,8 @@ export interface LlamaFunctions {
   llama_model_free(model: Pointer): void;
   llama_model_get_vocab(model: Pointer): Pointer;
   llama_model_n_ctx_train(model: Pointer): number;
-  llama_model_n_embd(model: Pointer): number;
-  llama_model_n_layer(model: Pointer): number;
-  llama_model_n_head(model: Pointer): number;
-  llama_model_n_head_kv(model: Pointer): number;
   llama_model_n_swa(model: Pointer): number;
-  llama_model_n_params(model: Pointer): number;
-  llama_model_size(model: Pointer): number;
   llama_model_desc(model: Pointer, buffer: Uint8Array, size: number): number;
-  llama_model_meta_val_str(model: Pointer, key: string, buffer: Uint8Array, size: number): number;
   llama_model_chat_template(model: Pointer, name: string | null): string | null;
   llama_model_has_encoder(model: Pointer): boolean;
   llama_model_has_decoder(model: Pointer): boolean;
@@ -33,15 +25,12 @@ export interface LlamaFunctions {
 
   llama_init_from_model(model: Pointer, params: ContextParams): NullablePointer;
   llama_free(context: Pointer): void;
-  llama_n_ctx(context: Pointer): number;
   llama_get_memory(context: Pointer): NullablePointer;
   llama_memory_clear(memory: Pointer, data: boolean): void;
   llama_memory_seq_cp(memory: Pointer, from: number, to: number, p0: number, p1: number): void;
   llama_memory_seq_rm(memory: Pointer, seqId: number, p0: number, p1: number): boolean;
-  llama_memory_seq_pos_max(memory: Pointer, seqId: number): number;
   llama_decode(context: Pointer, batch: NativeBatch): number;
   llama_get_logits(context: Pointer): NullablePointer;
-  llama_synchronize(context: Pointer): void;
   llama_set_n_threads(context: Pointer, numThreads: number, numThreadsBatch: number): void;
 
   llama_vocab_n_tokens(vocab: Pointer): number;
@@ -92,7 +81,6 @@ const vocabFlag: Signature = ["bool", pointer, "int32_t"];
 
 const LLAMA: Record<keyof LlamaFunctions, Signature> = {
   llama_version: ["str"],
-  llama_print_system_info: ["str"],
   llama_log_set: ["void", pointer, pointer],
   llama_backend_init: ["void"],
   llama_model_default_params: [LlamaModelParams],
@@ -102,15 +90,8 @@ const LLAMA: Record<keyof LlamaFunctions, Signature> = {
   llama_model_free: ["void", pointer],
   llama_model_get_vocab: [pointer, pointer],
   llama_model_n_ctx_train: modelNumber,
-  llama_model_n_embd: modelNumber,
-  llama_model_n_layer: modelNumber,
-  llama_model_n_head: modelNumber,
-  llama_model_n_head_kv: modelNumber,
   llama_model_n_swa: modelNumber,
-  llama_model_n_params: ["uint64_t", pointer],
-  llama_model_size: ["uint64_t", pointer],
   llama_model_desc: ["int32_t", pointer, pointer, "size_t"],
-  llama_model_meta_val_str: ["int32_t", pointer, "str", pointer, "size_t"],
   llama_model_chat_template: ["str", pointer, "str"],
   llama_model_has_encoder: modelFlag,
   llama_model_has_decoder: modelFlag,
@@ -120,15 +101,12 @@ const LLAMA: Record<keyof LlamaFunctions, Signature> = {
 
   llama_init_from_model: [pointer, pointer, LlamaContextParams],
   llama_free: ["void", pointer],
-  llama_n_ctx: ["uint32_t", pointer],
   llama_get_memory: [pointer, pointer],
   llama_memory_clear: ["void", pointer, "bool"],
   llama_memory_seq_cp: ["void", pointer, "int32_t", "int32_t", "int32_t", "int32_t"],
   llama_memory_seq_rm: ["bool", pointer, "int32_t", "int32_t", "int32_t"],
-  llama_memory_seq_pos_max: ["int32_t", pointer, "int32_t"],
   llama_decode: ["int32_t", pointer, LlamaBatch],
   llama_get_logits: [pointer, pointer],
-  llama_synchronize: ["void", pointer],
   llama_set_n_threads: ["void", pointer, "int32_t", "int32_t"],
 
   llama_vocab_n_tokens: ["int32_t", pointer],

@@ -1,18 +1,21 @@
-import { statSync } from "node:fs";
 import path from "node:path";
-import type { Backend, ModelInfo } from "../model-info.ts";
+import { deriveFacts } from "../gguf/derive-facts.ts";
+import { GgufError } from "../gguf/gguf-error.ts";
+import type { GgufFacts } from "../gguf/gguf-facts.ts";
+import { readModelHeader } from "../gguf/read-model-header.ts";
 import type { CacheType, MemoryPlan } from "../memory-plan.ts";
 import { MemoryPlanError, formatBytes, formatMemoryPlan, maxNumOutputs, planMemory } from "../memory-plan.ts";
 import type { MemoryAmount } from "../memory-probe.ts";
 import { probeRam } from "../memory-probe.ts";
+import type { Backend, ModelInfo } from "../model-info.ts";
 import { usableCores } from "../usable-cores.ts";
+import { findUnsupportedKind, readCapabilities } from "./capabilities.ts";
 import { Context } from "./context.ts";
 import type { LlamaLibrary } from "./library.ts";
 import { listDevices, loadLibrary } from "./library.ts";
 import type { LibraryLogger } from "./library-log.ts";
 import { Model } from "./model.ts";
 import { ModelLoadError } from "./model-load-error.ts";
-import { findUnsupportedKind, readCapabilities, readModelShape } from "./model-shape.ts";
 import { LlamaModelRunner } from "./runner.ts";
 
 export interface LoadRunnerOptions {
@@ -56,68 +59,53 @@ const MAX_NUM_BATCHED_TOKENS = 512;
 /** With 64 rows and more ggml's CPU attention computes whole tiles of (row, cell) pairs, most of them masked. */
 const MAX_CPU_DECODE_ROWS = 63;
 
+const FLASH_ATTENTION = true;
+
 /** Loads model and library, sizes the KV pool and warms up. Throws LibraryError, ModelLoadError or MemoryPlanError. */
 export function loadRunner(options: LoadRunnerOptions): LoadedRunner {
+  const facts = readFacts(options.modelPath);
   const library = loadLibrary(options);
-  const ramBefore = probeRam();
-  requireRoomForWeights(library, options.modelPath, ramBefore);
-  const model = Model.load(library, {
-    path: options.modelPath,
-    vocabularyOnly: false,
-    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
-  });
-  const unsupported = findUnsupportedKind(library.llama, model);
-  if (unsupported !== null) {
-    throw new ModelLoadError(`The model file ${path.basename(options.modelPath)} ${unsupported}.`);
-  }
-  const plan = planPool(library, model, options, ramBefore);
-  const settings = {
-    numThreads: options.numThreads ?? usableCores(),
-    flashAttention: usesFlashAttention(options),
-  };
-  const context = new Context(library, model, {
-    ...settings,
-    numCells: plan.numBlocks * plan.blockSize,
-    maxNumSeqs: plan.maxNumSeqs,
-    maxNumBatchedTokens: MAX_NUM_BATCHED_TOKENS,
-    maxNumOutputs: maxNumOutputs(plan.maxNumSeqs),
-    cacheTypeK: options.cacheTypeK,
-    cacheTypeV: options.cacheTypeV,
-  });
-  const info = describeModel({ library, model, plan, modelId: options.modelId, ...settings });
+  const memory = requireRoomForWeights(library, facts);
+  const model = loadModel(library, facts, options);
+  const plan = planPool(library, facts, options, memory);
+  const context = createContext(library, model, options, plan);
   const runner = new LlamaModelRunner({
     model,
     context,
-    info,
+    info: describeModel({ library, model, facts, plan, options }),
     maxDecodeRowsPerCall: library.backend === "cpu" ? MAX_CPU_DECODE_ROWS : MAX_NUM_BATCHED_TOKENS,
     maxNumOutputs: maxNumOutputs(plan.maxNumSeqs),
   });
-  runner.warmUp(info.eogTokenIds[0] ?? 0);
+  runner.warmUp();
   const notes = [...library.notes.map((note) => `backend passed over: ${note}`), formatMemoryPlan(plan)];
   return { runner, plan, notes };
 }
 
-function usesFlashAttention(_options: LoadRunnerOptions): boolean {
-  return true;
+/** What the file says, checked before the library sees it: some malformed files make it abort the process. */
+function readFacts(modelPath: string): GgufFacts {
+  try {
+    return deriveFacts(readModelHeader(modelPath));
+  } catch (error) {
+    if (!(error instanceof GgufError)) throw error;
+    const subject = `The model file ${path.basename(modelPath)} cannot be served`;
+    throw new ModelLoadError(`${subject}: ${error.message}.`, { cause: error });
+  }
 }
 
-/** On CPU the weights are mapped, so a model larger than the RAM would load, and then read the disk at every step. */
-function requireRoomForWeights(library: LlamaLibrary, modelPath: string, ram: MemoryAmount): void {
-  const sizeBytes = fileSize(modelPath);
-  const free = library.backend === "cpu" ? ram.freeBytes : gpuMemory(library).freeBytes;
-  if (sizeBytes !== null && sizeBytes > free) {
+/**
+ * Free memory before the weights are read. On CPU the weights are mapped, so a model larger than the RAM would load,
+ * and then read the disk at every step.
+ */
+function requireRoomForWeights(library: LlamaLibrary, facts: GgufFacts): MemoryAmount {
+  const memory = library.backend === "cpu" ? probeRam() : gpuMemory(library);
+  if (facts.weightsBytes > memory.freeBytes) {
+    const needed = formatBytes(facts.weightsBytes);
+    const free = formatBytes(memory.freeBytes);
     throw new MemoryPlanError(
-      `The model file ${path.basename(modelPath)} (${formatBytes(sizeBytes)}) is larger than the free memory (${formatBytes(free)}).`,
+      `The model's weights need ${needed}, but only ${free} of ${memory.source} are free.`,
     );
   }
-}
-
-function fileSize(modelPath: string): number | null {
-  try {
-    return statSync(modelPath).size;
-  } catch {
-    return null;
-  }
+  return memory;
 }
 
 function gpuMemory(library: LlamaLibrary): MemoryAmount {
@@ -129,22 +117,32 @@ function gpuMemory(library: LlamaLibrary): MemoryAmount {
   };
 }
 
+function loadModel(library: LlamaLibrary, facts: GgufFacts, options: LoadRunnerOptions): Model {
+  const model = Model.load(library, {
+    path: options.modelPath,
+    vocabularyOnly: false,
+    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+  });
+  const problem = findUnsupportedKind(library.llama, model, facts);
+  if (problem === null) return model;
+  model.close();
+  throw new ModelLoadError(`The model file ${path.basename(options.modelPath)} ${problem}.`);
+}
+
+/** A GPU is asked again after the weights; RAM is not, since mapped weights still count as available there. */
 function planPool(
   library: LlamaLibrary,
-  model: Model,
+  facts: GgufFacts,
   options: LoadRunnerOptions,
-  ramBefore: MemoryAmount,
+  before: MemoryAmount,
 ): MemoryPlan {
   const isGpu = library.backend !== "cpu";
-  const weightsBytes = library.llama.llama_model_size(model.pointer);
-  // A GPU's free memory is asked for after the weights; RAM before, since mapped weights still count as available.
-  const ram = { ...ramBefore, freeBytes: Math.max(0, ramBefore.freeBytes - weightsBytes) };
   return planMemory({
     isGpu,
-    shape: readModelShape(library.llama, model),
-    weightsBytes,
-    memory: isGpu ? gpuMemory(library) : ram,
-    flashAttention: usesFlashAttention(options),
+    shape: facts,
+    weightsBytes: facts.weightsBytes,
+    memory: isGpu ? gpuMemory(library) : { ...before, freeBytes: before.freeBytes - facts.weightsBytes },
+    flashAttention: FLASH_ATTENTION,
     maxNumBatchedTokens: MAX_NUM_BATCHED_TOKENS,
     cacheTypeK: options.cacheTypeK,
     cacheTypeV: options.cacheTypeV,
@@ -155,39 +153,56 @@ function planPool(
   });
 }
 
+function createContext(
+  library: LlamaLibrary,
+  model: Model,
+  options: LoadRunnerOptions,
+  plan: MemoryPlan,
+): Context {
+  return new Context(library, model, {
+    numCells: plan.numBlocks * plan.blockSize,
+    maxNumSeqs: plan.maxNumSeqs,
+    maxNumBatchedTokens: MAX_NUM_BATCHED_TOKENS,
+    maxNumOutputs: maxNumOutputs(plan.maxNumSeqs),
+    numThreads: options.numThreads ?? usableCores(),
+    flashAttention: FLASH_ATTENTION,
+    cacheTypeK: options.cacheTypeK,
+    cacheTypeV: options.cacheTypeV,
+  });
+}
+
 interface Loaded {
   readonly library: LlamaLibrary;
   readonly model: Model;
+  readonly facts: GgufFacts;
   readonly plan: MemoryPlan;
-  readonly modelId: string;
-  readonly numThreads: number;
-  readonly flashAttention: boolean;
+  readonly options: LoadRunnerOptions;
 }
 
-function describeModel({ library, model, plan, modelId, numThreads, flashAttention }: Loaded): ModelInfo {
-  const { llama } = library;
+function describeModel({ library, model, facts, plan, options }: Loaded): ModelInfo {
+  const { llama, backend } = library;
   const vocabSize = llama.llama_vocab_n_tokens(model.vocab);
-  const ids = Array.from({ length: vocabSize }, (_, id) => id);
+  const tokenIds = Array.from({ length: vocabSize }, (_, id) => id);
   return {
-    id: modelId,
-    architecture: model.metadata("general.architecture") ?? "unknown",
+    id: options.modelId,
+    architecture: facts.architecture,
     description: model.description(),
-    numParameters: llama.llama_model_n_params(model.pointer),
-    sizeBytes: plan.weightsBytes,
+    numParameters: facts.numParameters,
+    sizeBytes: facts.weightsBytes,
     vocabSize,
-    embeddingLength: llama.llama_model_n_embd(model.pointer),
+    embeddingLength: facts.embeddingLength,
     trainedContextLength: llama.llama_model_n_ctx_train(model.pointer),
     maxModelLen: plan.maxModelLen,
     maxNumSeqs: plan.maxNumSeqs,
     maxNumBatchedTokens: MAX_NUM_BATCHED_TOKENS,
-    backend: library.backend,
+    backend,
     deviceNames: listDevices(library.ggml)
-      .filter((device) => device.isGpu || library.backend === "cpu")
+      .filter((device) => device.isGpu === (backend !== "cpu"))
       .map((device) => device.description),
     libraryVersion: library.version,
-    numThreads,
-    flashAttention,
-    capabilities: readCapabilities(llama, model),
+    numThreads: options.numThreads ?? usableCores(),
+    flashAttention: FLASH_ATTENTION,
+    capabilities: readCapabilities(llama, model, facts),
     kvPool: {
       blockSize: plan.blockSize,
       numBlocks: plan.numBlocks,
@@ -196,6 +211,6 @@ function describeModel({ library, model, plan, modelId, numThreads, flashAttenti
       cacheTypeK: plan.cacheTypeK,
       cacheTypeV: plan.cacheTypeV,
     },
-    eogTokenIds: ids.filter((id) => llama.llama_vocab_is_eog(model.vocab, id)),
+    eogTokenIds: tokenIds.filter((id) => llama.llama_vocab_is_eog(model.vocab, id)),
   };
 }

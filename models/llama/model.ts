@@ -13,8 +13,6 @@ export interface ModelOptions {
   readonly onProgress?: (progress: number) => void;
 }
 
-const MAX_METADATA_BYTES = 4096;
-
 /** Weights (or only the vocabulary) of one GGUF file inside the library. */
 export class Model {
   readonly pointer: Pointer;
@@ -46,14 +44,6 @@ export class Model {
     if (callback !== null) koffi.unregister(callback);
     if (pointer === null) throw new ModelLoadError(explainLoadFailure(options.path, log.takeComplaints()));
     return new Model(llama, pointer);
-  }
-
-  /** A scalar of the GGUF metadata as text, or null. Arrays cannot be read this way. */
-  metadata(key: string): string | null {
-    const buffer = new Uint8Array(MAX_METADATA_BYTES);
-    const length = this.#llama.llama_model_meta_val_str(this.pointer, key, buffer, buffer.length);
-    if (length < 0) return null;
-    return new TextDecoder().decode(buffer.subarray(0, Math.min(length, buffer.length - 1)));
   }
 
   /** "llama 135M Q4_1" and the like, from the library. */

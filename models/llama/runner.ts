@@ -83,8 +83,8 @@ export class LlamaModelRunner implements ModelRunner {
   }
 
   /** Runs the smallest batch once, so that the first request does not pay for page faults and lazy set-up. */
-  warmUp(tokenId: number): void {
-    this.#context.batch.add(tokenId, 0, 0, true);
+  warmUp(): void {
+    this.#context.batch.add(this.info.eogTokenIds[0] ?? 0, 0, 0, true);
     this.#context.decode();
     this.#context.logits();
     this.#context.batch.clear();

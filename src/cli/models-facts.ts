@@ -88,17 +88,7 @@ function planOnCpu(facts: GgufFacts): MemoryPlan {
   const memory = probeRam();
   return planMemory({
     isGpu: false,
-    shape: {
-      numLayers: facts.numLayers,
-      numHeads: facts.numHeads,
-      numKvHeads: maxKvHeads(facts),
-      keyLength: facts.keyLength,
-      valueLength: facts.valueLength,
-      embeddingLength: facts.embeddingLength,
-      feedForwardLength: facts.feedForwardLength,
-      vocabSize: facts.vocabSize ?? 0,
-      trainedContextLength: facts.contextLength ?? 0,
-    },
+    shape: facts,
     weightsBytes: facts.weightsBytes,
     memory: { ...memory, freeBytes: Math.max(0, memory.freeBytes - facts.weightsBytes) },
     flashAttention: true,
