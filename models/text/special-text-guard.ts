@@ -9,7 +9,7 @@ const MARK = "\uFDD0";
 export const CONTINUATION_MARK = "\uFDD1";
 const RESERVED = new RegExp(`[${MARK}${CONTINUATION_MARK}]`, "gu");
 
-/** A stretch of a prompt. Only in template text may special tokens be looked for. */
+/** A stretch of a prompt. Special tokens are looked for only where the template wrote some. */
 export interface PromptSegment {
   readonly text: string;
   readonly parseSpecial: boolean;
@@ -93,13 +93,27 @@ export class SpecialTextGuard {
   /** Cuts a rendered prompt where marks stand, and takes them out. */
   split(rendered: string): PromptSegment[] {
     const parts = rendered.split(MARK);
+    const last = parts.pop() as string;
+    if (parts.length === 0) return last === "" ? [] : [{ text: last, parseSpecial: true }];
     const segments = new SegmentList();
-    for (const [index, part] of parts.entries()) {
-      const end = index === parts.length - 1 ? part.length : part.length - lastCharacterLength(part);
-      segments.add(part.slice(0, end), true);
+    for (const part of parts) {
+      const end = part.length - lastCharacterLength(part);
+      segments.add(part.slice(0, end), this.#hasSpecialText(part.slice(0, end)));
       segments.add(part.slice(end), false);
     }
+    segments.add(last, this.#hasSpecialText(last));
     return segments.segments;
+  }
+
+  /** Text without any is plain too: it joins its neighbours, so that words are tokenized whole. */
+  #hasSpecialText(text: string): boolean {
+    const folded = foldCase(text);
+    let state = this.#forward.start;
+    for (let i = 0; i < folded.length; i++) {
+      state = this.#forward.step(state, folded.charCodeAt(i));
+      if (this.#forward.matchAt(state) !== null) return true;
+    }
+    return false;
   }
 }
 
