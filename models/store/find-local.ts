@@ -1,13 +1,13 @@
 import { findInHubCaches } from "./hub-cache.ts";
 import { selectModelFile } from "./hub-selection.ts";
 import type { HubSpec, RemoteSpec } from "./model-spec.ts";
-import { formatRemoteSpec, parseRemoteSpec } from "./model-spec.ts";
+import { parseRemoteSpec } from "./model-spec.ts";
 import type { ResolvedModel } from "./resolved-model.ts";
 import { resolvedFromStore, resolvedModel } from "./resolved-model.ts";
 import { servedNameOf } from "./served-name.ts";
 import type { StoreContext } from "./store-context.ts";
 import type { StoredModel } from "./store-entry.ts";
-import { entryDir, listEntries, readEntry } from "./store-entry.ts";
+import { entryDirOf, hasChecksum, listEntries, readEntry } from "./store-entry.ts";
 
 /** Looks for a remote model in our cache, then in those that hub programs share; uses no network. */
 export async function findLocal(
@@ -16,8 +16,7 @@ export async function findLocal(
   context: Pick<StoreContext, "cacheDir" | "env">,
 ): Promise<ResolvedModel | null> {
   const stored = await findStored(spec, context.cacheDir);
-  if (stored !== null && (sha256 === null || stored.files[0]?.sha256 === sha256))
-    return resolvedFromStore(stored);
+  if (stored !== null && hasChecksum(stored, sha256)) return resolvedFromStore(stored);
   if (spec.kind !== "hub") return null;
   const hit = await findInHubCaches(spec, sha256, context.env);
   if (hit === null) return null;
@@ -27,7 +26,7 @@ export async function findLocal(
 
 export async function findStored(spec: RemoteSpec, cacheDir: string): Promise<StoredModel | null> {
   if (spec.kind === "hub") return findStoredHubModel(spec, cacheDir);
-  return readEntry(entryDir(cacheDir, spec.kind === "url" ? spec.url : formatRemoteSpec(spec)));
+  return readEntry(entryDirOf(cacheDir, spec));
 }
 
 /** A hub spec may leave the file open, so all stored files of its repository are candidates. */

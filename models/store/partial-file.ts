@@ -50,6 +50,7 @@ export class PartialFile {
     await this.discard();
     await writeFile(this.#notePath, entityTag);
     this.#entityTag = entityTag;
+    this.#handle = await open(this.path, "a");
   }
 
   async append(chunk: Uint8Array): Promise<void> {

@@ -5,9 +5,9 @@ import type { Environment } from "./cache-dirs.ts";
 import { headwayCacheDir } from "./cache-dirs.ts";
 import { findStored } from "./find-local.ts";
 import type { ModelSpec, RemoteSpec } from "./model-spec.ts";
-import { formatRemoteSpec, parseModelSpec, parseRemoteSpec } from "./model-spec.ts";
+import { parseModelSpec, parseRemoteSpec } from "./model-spec.ts";
 import { ModelStoreError } from "./model-store-error.ts";
-import { entryDir, listEntries, removeEntryDir } from "./store-entry.ts";
+import { entryDirOf, listEntries, removeEntryDir } from "./store-entry.ts";
 import { tryLock } from "./store-lock.ts";
 
 export interface RemoveOptions {
@@ -44,7 +44,7 @@ async function findDirs(nameOrSpec: string, cacheDir: string): Promise<string[]>
 
 async function findDir(spec: RemoteSpec, cacheDir: string): Promise<string> {
   const stored = await findStored(spec, cacheDir);
-  return stored?.dir ?? entryDir(cacheDir, spec.kind === "url" ? spec.url : formatRemoteSpec(spec));
+  return stored?.dir ?? entryDirOf(cacheDir, spec);
 }
 
 function specsOf(nameOrSpec: string): RemoteSpec[] {

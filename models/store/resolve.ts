@@ -29,6 +29,7 @@ export interface ResolveOptions {
   readonly offline?: boolean;
   readonly env?: Environment;
   readonly connectTimeoutMs?: number;
+  readonly retryDelayMs?: number;
 }
 
 interface Resolution extends StoreContext {
@@ -38,6 +39,7 @@ interface Resolution extends StoreContext {
 const HOW_TO_PROVIDE = "a GGUF file can be given by its path with --model, a hub mirror with HF_ENDPOINT";
 /** Long enough for a slow link, short enough that a start without a network is not held up. */
 const CONNECT_TIMEOUT_MS = 4_000;
+const RETRY_DELAY_MS = 200;
 
 /**
  * Finds the model that `--model` names, fetching it if need be; null means the default, for which the
@@ -54,6 +56,7 @@ export async function resolveModel(spec: string | null, options: ResolveOptions)
     progress: options.progress,
     signal: options.signal,
     connectTimeoutMs,
+    retryDelayMs: options.retryDelayMs ?? RETRY_DELAY_MS,
     offline: options.offline || isOfflineByEnvironment(env),
   };
   try {

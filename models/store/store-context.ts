@@ -10,4 +10,6 @@ export interface StoreContext {
   readonly progress: DownloadProgressSink;
   readonly signal: AbortSignal;
   readonly connectTimeoutMs: number;
+  /** Before the first new attempt after a broken connection; doubles with each that brings nothing. */
+  readonly retryDelayMs: number;
 }

@@ -2,6 +2,8 @@ import { createHash } from "node:crypto";
 import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join, resolve, sep } from "node:path";
 
+import type { RemoteSpec } from "./model-spec.ts";
+import { formatRemoteSpec } from "./model-spec.ts";
 import { ModelStoreError } from "./model-store-error.ts";
 
 /** A model in our cache: one folder with its files and this description of them. */
@@ -32,11 +34,20 @@ function modelsDir(cacheDir: string): string {
   return join(cacheDir, "models");
 }
 
-/** Folder of a model; the hash keeps apart what the readable part makes equal, so nothing can climb out. */
-export function entryDir(cacheDir: string, key: string): string {
-  const readable = key.replaceAll(/[^A-Za-z0-9._]+/g, "-").replaceAll(/\.{2,}|^[-.]+/g, "");
+/**
+ * Folder of the model that `key` stands for. The readable part of its name comes from `spec`, which holds no
+ * secrets; the hash keeps apart what the readable part makes equal. Neither can lead out of the cache.
+ */
+function entryDir(cacheDir: string, spec: string, key: string = spec): string {
+  const readable = spec.replaceAll(/[^A-Za-z0-9._]+/g, "-").replaceAll(/\.{2,}|^[-.]+/g, "");
   const hash = createHash("sha256").update(key).digest("hex").slice(0, 12);
   return join(modelsDir(cacheDir), `${readable.slice(0, MAX_SLUG_LENGTH)}-${hash}`);
+}
+
+/** Where the files of a spec are, or would be, if it names one file. */
+export function entryDirOf(cacheDir: string, spec: RemoteSpec): string {
+  // The query may choose the file, so it belongs to the key, though it is never shown.
+  return entryDir(cacheDir, formatRemoteSpec(spec), spec.kind === "url" ? spec.url : formatRemoteSpec(spec));
 }
 
 /** The last part of a path or URL as a plain file name. */
@@ -57,6 +68,11 @@ export async function readEntry(dir: string): Promise<StoredModel | null> {
   if (entry === null) return null;
   const sizes = await Promise.all(entry.files.map((file) => sizeOf(join(dir, file.name))));
   return entry.files.every((file, index) => file.sizeBytes === sizes[index]) ? { ...entry, dir } : null;
+}
+
+/** Pins are for models of one file. */
+export function hasChecksum(entry: StoreEntry, sha256: string | null): boolean {
+  return sha256 === null || entry.files[0]?.sha256 === sha256;
 }
 
 async function sizeOf(path: string): Promise<number | null> {

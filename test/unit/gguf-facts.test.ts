@@ -36,14 +36,15 @@ function factsOf(changes: Record<string, GgufValue>): ReturnType<typeof readGguf
   return readGgufFacts(write("changed.gguf", smallGguf({ keys: llamaKeys(changes) })));
 }
 
-async function readWithLibrary(
-  path: string,
-): Promise<{ numParameters: number; metadata: Record<string, unknown> }> {
-  const { parameterCount, metadata } = await gguf(path, {
-    allowLocalFile: true,
-    computeParametersCount: true,
-  });
-  return { numParameters: parameterCount, metadata };
+interface OtherReading {
+  readonly numParameters: number;
+  readonly metadata: ReadonlyMap<string, unknown>;
+}
+
+async function readWithLibrary(path: string): Promise<OtherReading> {
+  const options = { allowLocalFile: true, computeParametersCount: true } as const;
+  const { parameterCount, metadata } = await gguf(path, options);
+  return { numParameters: parameterCount, metadata: new Map<string, unknown>(Object.entries(metadata)) };
 }
 
 describe("GGUF facts", () => {
@@ -93,9 +94,9 @@ describe("GGUF facts", () => {
     const facts = await readGgufFacts(path);
     const other = await readWithLibrary(path);
     assert.equal(facts.numParameters, other.numParameters);
-    assert.equal(facts.architecture, other.metadata["general.architecture"]);
-    assert.equal(facts.chatTemplate, other.metadata["tokenizer.chat_template"]);
-    assert.equal(facts.contextLength, other.metadata["llama.context_length"]);
+    assert.equal(facts.architecture, other.metadata.get("general.architecture"));
+    assert.equal(facts.chatTemplate, other.metadata.get("tokenizer.chat_template"));
+    assert.equal(facts.contextLength, other.metadata.get("llama.context_length"));
   });
 
   const realModel = process.env["HEADWAY_TEST_MODEL"];
@@ -105,9 +106,9 @@ describe("GGUF facts", () => {
     async () => {
       const path = realModel ?? "";
       const facts = await readGgufFacts(path);
-      const other = await gguf(path, { allowLocalFile: true, computeParametersCount: true });
-      assert.equal(facts.numParameters, other.parameterCount);
-      assert.equal(facts.chatTemplate, other.metadata["tokenizer.chat_template"]);
+      const other = await readWithLibrary(path);
+      assert.equal(facts.numParameters, other.numParameters);
+      assert.equal(facts.chatTemplate, other.metadata.get("tokenizer.chat_template"));
     },
   );
 });
@@ -116,18 +117,18 @@ function partName(part: number): string {
   return `split-0000${part}-of-00002.gguf`;
 }
 
-describe("split GGUF models", () => {
-  function writeParts(second: { no: number; count: number; tensorName?: string }, numTensors = 2): string {
-    const split = { "split.no": u16(0), "split.count": u16(2), "split.tensors.count": u32(numTensors) };
-    const first = smallGguf({ keys: llamaKeys(split), tensors: [tensor("a", [64])] });
-    const keys: [string, GgufValue][] = [
-      ["split.no", u16(second.no)],
-      ["split.count", u16(second.count)],
-    ];
-    write(partName(2), writeGguf({ keys, tensors: [tensor(second.tensorName ?? "b", [64])] }));
-    return write(partName(1), first);
-  }
+function writeParts(second: { no: number; count: number; tensorName?: string }, numTensors = 2): string {
+  const split = { "split.no": u16(0), "split.count": u16(2), "split.tensors.count": u32(numTensors) };
+  const first = smallGguf({ keys: llamaKeys(split), tensors: [tensor("a", [64])] });
+  const keys: [string, GgufValue][] = [
+    ["split.no", u16(second.no)],
+    ["split.count", u16(second.count)],
+  ];
+  write(partName(2), writeGguf({ keys, tensors: [tensor(second.tensorName ?? "b", [64])] }));
+  return write(partName(1), first);
+}
 
+describe("split GGUF models", () => {
   test("joins all parts", async () => {
     const facts = await readGgufFacts(writeParts({ no: 1, count: 2 }));
     assert.equal(facts.numParameters, 128);
