@@ -34,7 +34,7 @@ export class SpecialTextGuard {
   /** `cutTexts` are strings at which the template may take a client's string apart, to join it anew. */
   constructor(specialTexts: readonly string[], cutTexts: readonly string[]) {
     this.#specialTexts = specialTexts.map(foldCase);
-    this.#maxLength = Math.max(0, ...this.#specialTexts.map((text) => text.length));
+    this.#maxLength = this.#specialTexts.reduce((length, text) => Math.max(length, text.length), 0);
     this.#forward = new PatternAutomaton(this.#specialTexts);
     this.#backward = new PatternAutomaton(this.#specialTexts.map(reverseUnits));
     this.#cutTexts = cutTexts.filter((text) => text !== "");
@@ -46,10 +46,7 @@ export class SpecialTextGuard {
     const isMarked = new Uint8Array(clean.length);
     this.#markWholeTexts(folded, isMarked);
     this.#markInnerText(folded, isMarked);
-    for (const piece of this.#pieces(clean)) {
-      this.#markEdges(folded, piece, isMarked);
-      this.#markEdges(folded, trimmed(clean, piece), isMarked);
-    }
+    for (const piece of this.#pieces(clean)) this.#markEdges(folded, trimmed(clean, piece), isMarked);
     return insertMarks(clean, isMarked);
   }
 
@@ -147,7 +144,7 @@ function insertMarks(text: string, isMarked: Uint8Array): string {
   return result;
 }
 
-/** The range without white space at its ends, which templates like to trim. */
+/** The range without white space at its ends, which templates like to trim; special tokens have none there. */
 function trimmed(text: string, { start, end }: Range): Range {
   const piece = text.slice(start, end);
   const trimmedStart = end - piece.trimStart().length;
