@@ -147,6 +147,17 @@ interface ServerParts {
   readonly host: string;
 }
 
+/** Time for last bytes to leave. Node takes a connection that never sent a request for active, and would wait for it. */
+const LINGER_MS = 1000;
+
+async function closeConnections(app: FastifyInstance): Promise<void> {
+  const timer = setTimeout(() => {
+    app.server.closeAllConnections();
+  }, LINGER_MS);
+  await app.close();
+  clearTimeout(timer);
+}
+
 class Server implements RunningServer {
   readonly url: string;
   readonly model: ModelInfo;
@@ -166,7 +177,7 @@ class Server implements RunningServer {
   async close(graceMs: number): Promise<void> {
     const { app, engine, text } = this.#parts;
     await engine.close(graceMs);
-    await app.close();
+    await closeConnections(app);
     await text.close();
   }
 }

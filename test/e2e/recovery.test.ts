@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { createParser } from "eventsource-parser";
 import type { RunningServer } from "../../src/serve.ts";
-import { eventually, readMetric, startRealServer } from "../support/real-server.ts";
+import { childPids, eventually, readMetric, startRealServer } from "../support/real-server.ts";
 
 const NUM_TOKENS = 300;
 
@@ -44,21 +43,6 @@ async function stream(url: string, prompt: string, into: Stream): Promise<void> 
   for await (const bytes of response.body!) parser.feed(decoder.decode(bytes, { stream: true }));
 }
 
-/** Process id of the engine child of this process (Linux). */
-function findEnginePid(): number {
-  for (const entry of readdirSync("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    try {
-      const command = readFileSync(`/proc/${entry}/cmdline`, "utf8");
-      const parent = /^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${entry}/status`, "utf8"))?.[1];
-      if (command.includes("engine-main") && parent === String(process.pid)) return Number(entry);
-    } catch {
-      // The process ended while we looked.
-    }
-  }
-  throw new Error("no engine process");
-}
-
 describe("an engine killed in the middle", { skip: process.platform !== "linux" && "reads /proc" }, () => {
   let server: RunningServer;
 
@@ -76,7 +60,8 @@ describe("an engine killed in the middle", { skip: process.platform !== "linux" 
     const done = prompts.map((prompt, index) => stream(server.url, prompt, streams[index]!));
     await eventually(async () => streams.every(({ texts }) => texts.length > 20), 30_000);
     const sentBefore = streams.map(({ texts }) => texts.join(""));
-    process.kill(findEnginePid(), "SIGKILL");
+    const [enginePid] = childPids("engine-main");
+    process.kill(enginePid!, "SIGKILL");
     await Promise.all(done);
     for (const [index, { texts, finishReason, numCompletionTokens }] of streams.entries()) {
       assert.equal(finishReason, "length");

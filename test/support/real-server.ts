@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { serve, type RunningServer } from "../../src/serve.ts";
 
@@ -30,5 +31,22 @@ export async function eventually(condition: () => Promise<boolean>, timeoutMs = 
   while (!(await condition())) {
     if (performance.now() > deadline) throw new Error("the condition was not met in time");
     await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** Children of this process whose command line holds `name` (Linux). */
+export function childPids(name = ""): number[] {
+  return readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry) && isOurChild(entry, name))
+    .map(Number);
+}
+
+function isOurChild(pid: string, name: string): boolean {
+  try {
+    const parentPid = /^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+    return parentPid === String(process.pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(name);
+  } catch {
+    // It ended while we looked.
+    return false;
   }
 }
