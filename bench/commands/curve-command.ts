@@ -95,7 +95,7 @@ function levelConfig(config: BenchConfig, level: number, unit: CurvePoint["unit"
 
 function curveText(points: readonly CurvePoint[]): string {
   const rows = points.map(({ level, summary: { throughput, latency, goodput } }) => [
-    formatRate(level),
+    String(level),
     formatRate(throughput.requestsPerSecond),
     formatRate(throughput.outputTokensPerSecond),
     ...(["ttft", "itl", "e2el"] as const).flatMap((name) => {

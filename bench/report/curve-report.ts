@@ -26,7 +26,7 @@ export function writeCurveReport(path: string, title: string, points: readonly C
     itlP99: latency("itl", "p99"),
   };
   const rows = points.map(({ level, summary: { throughput, latency: found } }) => [
-    formatRate(level),
+    String(level),
     formatRate(throughput.requestsPerSecond),
     formatRate(throughput.outputTokensPerSecond),
     ...[found.ttft?.p50, found.ttft?.p99, found.itl?.p50, found.itl?.p99].map((each) =>

@@ -1,105 +1,24 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import type { BenchConfig } from "../../bench/bench-config.ts";
 import { compareSides, type Side } from "../../bench/compare/compare-runs.ts";
 import { judge, parseFailConditions } from "../../bench/compare/fail-condition.ts";
 import { parseLoadShape } from "../../bench/load/load-shape.ts";
-import type { RequestRecord } from "../../bench/load/request.ts";
 import { summarizeRun } from "../../bench/measure/run-summary.ts";
-import { benchResult, type BenchResult } from "../../bench/report/bench-result.ts";
+import type { BenchResult } from "../../bench/report/bench-result.ts";
 import { escapeHtml, htmlTable } from "../../bench/report/html-page.ts";
 import { LiveView, sparkline } from "../../bench/report/live-view.ts";
 import { summaryText } from "../../bench/report/summary-text.ts";
 import { vllmFields } from "../../bench/report/vllm-fields.ts";
 import { findMaxRate } from "../../bench/search/find-max-rate.ts";
-import { recordOf } from "../support/simulated-load.ts";
-
-const CONFIG: BenchConfig = {
-  target: {
-    url: "http://127.0.0.1:1",
-    api: "chat",
-    model: "m",
-    key: "secret-key",
-    timeoutMs: 1000,
-    counting: "usage",
-    ignoreEos: true,
-    temperature: null,
-    extraBody: {},
-  },
-  load: {
-    shape: { kind: "steady", rate: 10 },
-    burstiness: 1,
-    concurrency: null,
-    maxRequests: null,
-    durationMs: null,
-    rampUpMs: 0,
-    drainMs: 1000,
-    cancelShare: 0,
-    slowShare: 0,
-    slowReadMs: 1,
-    seed: 1,
-  },
-  workload: {
-    name: "random",
-    seed: 1,
-    inputTokens: { kind: "fixed", tokens: 10 },
-    outputTokens: { kind: "fixed", tokens: 3 },
-    tenants: [{ name: "t", weight: 1, key: "tenant-key" }],
-    schema: null,
-    prefixTokens: 1,
-    numPrefixes: 1,
-    turns: 1,
-    thinkMs: 0,
-    intruderEvery: 1,
-    intruderTokens: 1,
-    file: null,
-    scaleLength: 1,
-    scaleTime: 1,
-    maxInputTokens: 1e6,
-    maxOutputTokens: 1e6,
-    useTraceTimes: false,
-  },
-  slo: { ttft: 100 },
-  warmupMs: 0,
-  cooldownMs: 0,
-  numRuns: 1,
-  numWorkers: 1,
-  textSeed: 1,
-  maxLagMs: 5,
-  calibrate: true,
-};
-
-/** Requests every 100 ms with the given TTFT, two tokens 10 ms apart after the first. */
-function run(ttftMs: number, numRequests = 50, lagMs = 0): RequestRecord[] {
-  return Array.from({ length: numRequests }, (_, index) => {
-    const scheduledMs = index * 100;
-    const first = scheduledMs + ttftMs + index * 0.01;
-    const chunkMs = [first, first + 10, first + 20];
-    return recordOf({ index, scheduledMs, sentMs: scheduledMs + lagMs, chunkMs, endMs: first + 20 });
-  });
-}
-
-function result(...runs: RequestRecord[][]): BenchResult {
-  const usage = [{ cpuMs: 10, wallMs: 1000, loopDelayP99Ms: 1 }];
-  return benchResult({
-    config: CONFIG,
-    data: {
-      runs: runs.map((records) => ({ records, usage })),
-      calibration: { tokensPerWord: 1, overheadTokens: 0, isMeasured: true },
-      interrupted: false,
-    },
-    server: { url: "http://127.0.0.1:1", version: null, model: "m", models: ["m"] },
-    date: new Date(0),
-  });
-}
+import { BENCH_CONFIG, benchResultOf, steadyRun } from "../support/bench-results.ts";
 
 describe("fail conditions", () => {
   const verdict = (text: string, now: BenchResult, baseline: BenchResult | null): boolean[] =>
     judge(parseFailConditions(text), now, baseline).map(({ failed }) => failed);
 
   it("compare with the baseline or with a number", () => {
-    const [slow, fast] = [result(run(60)), result(run(50))];
+    const [slow, fast] = [benchResultOf(steadyRun(60)), benchResultOf(steadyRun(50))];
     assert.deepEqual(verdict("ttft.p99>1.1x,ttft.p99>1.3x", slow, fast), [true, false]);
     assert.deepEqual(verdict("ttft.p50>+10%,ttft.p50>+30%", slow, fast), [true, false]);
     assert.deepEqual(verdict("ttft.max>59,ttft.max>1s,errors>0,itl.p50>=10", slow, null), [
@@ -116,7 +35,10 @@ describe("fail conditions", () => {
   });
 
   it("fail when something cannot be measured: a gate must not pass by accident", () => {
-    assert.deepEqual(verdict("server_queue.p99>1,ttft.p99>1.1x", result(run(50)), null), [true, true]);
+    assert.deepEqual(verdict("server_queue.p99>1,ttft.p99>1.1x", benchResultOf(steadyRun(50)), null), [
+      true,
+      true,
+    ]);
   });
 
   it("are refused when they make no sense", () => {
@@ -157,7 +79,7 @@ describe("comparison of two sides", () => {
   const side = (label: string, ttfts: number[]): Side => ({
     label,
     rounds: ttfts.map((ttftMs) => {
-      const measured = run(ttftMs);
+      const measured = steadyRun(ttftMs);
       return { measured, summary: summarizeRun({ records: measured, usage: [] }, window, null) };
     }),
   });
@@ -179,7 +101,7 @@ describe("comparison of two sides", () => {
 
 describe("reports", () => {
   it("carry vLLM's names, with latencies from the sending as there", () => {
-    const fields = vllmFields(result(run(50, 50, 20)));
+    const fields = vllmFields(benchResultOf(steadyRun(50, 50, 20)));
     assert.equal(fields["completed"], 50);
     assert.equal(fields["request_rate"], 10);
     assert.ok(Math.abs((fields["median_ttft_ms"] as number) - 30.25) < 0.1);
@@ -196,15 +118,15 @@ describe("reports", () => {
   });
 
   it("warn hard about a late client and never hold a key", () => {
-    const late = result(run(50, 50, 20));
+    const late = benchResultOf(steadyRun(50, 50, 20));
     assert.match(summaryText(late), /WARNING: the client was late/);
-    assert.doesNotMatch(summaryText(result(run(50))), /WARNING/);
+    assert.doesNotMatch(summaryText(benchResultOf(steadyRun(50))), /WARNING/);
     assert.doesNotMatch(JSON.stringify(late), /secret-key|tenant-key/);
   });
 
   it("take intervals over runs when there are several", () => {
-    assert.equal(result(run(50)).intervalsOver, "requests");
-    const several = result(run(50), run(55), run(60));
+    assert.equal(benchResultOf(steadyRun(50)).intervalsOver, "requests");
+    const several = benchResultOf(steadyRun(50), steadyRun(55), steadyRun(60));
     assert.equal(several.intervalsOver, "runs");
     const [low = 0, high = 0] = several.intervals.ttft?.p50 ?? [];
     assert.ok(low >= 50 && low < 55 && high > 55 && high < 61, `${low} .. ${high}`);
@@ -222,8 +144,8 @@ describe("the live view", () => {
       let nowMs = 0;
       let written = "";
       const view = new LiveView({ isTTY, columns: 200, write: (text) => (written += text) }, () => nowMs);
-      view.onRunStart(0, CONFIG);
-      view.onRecords(run(50, 3));
+      view.onRunStart(0, BENCH_CONFIG);
+      view.onRecords(steadyRun(50, 3));
       for (nowMs = 1000; nowMs <= 12_000; nowMs += 1000) {
         view.onProgress({ numSent: 5, numInFlight: 2, numTokens: nowMs });
       }
