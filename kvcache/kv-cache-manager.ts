@@ -254,12 +254,11 @@ export class KvCacheManager {
     }
   }
 
+  /** A branch shortened to where another one covers it is not worth its sequence id. */
   #evictTail(branch: BlockTable, maxBlocks: number): void {
-    const { path } = branch;
-    const shortest = Math.max(0, path.length - maxBlocks);
-    let numKept = path.length;
-    while (numKept > shortest && path[numKept - 1]!.holders.size === 1) numKept -= 1;
-    if (numKept === 0 || path[numKept - 1]!.holders.size > 1) this.#drop(branch);
+    const numKept = Math.max(0, branch.path.length - maxBlocks);
+    const isCoveredThere = numKept === 0 || branch.path[numKept - 1]!.holders.size > 1;
+    if (isCoveredThere) this.#drop(branch);
     else this.#shorten(branch, numKept);
   }
 }

@@ -27,9 +27,9 @@ export class FakeKvMemory {
     return this.#numUsedCells;
   }
 
-  /** How many positions a sequence has. */
-  numPositions(seqId: SeqId): number {
-    return this.#sequences.get(seqId)?.length ?? 0;
+  /** The states of a sequence by position; equal exactly where the tokens up to there are equal. */
+  states(seqId: SeqId): number[] {
+    return (this.#sequences.get(seqId) ?? []).map((cell) => cell.state);
   }
 
   apply(operation: CacheOp): void {

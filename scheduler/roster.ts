@@ -95,7 +95,6 @@ export class Roster {
   /** Running → waiting: its blocks may be evicted; what is left of them when it is admitted again is not recomputed. */
   preempt(sequence: Sequence): void {
     this.#stopRunning(sequence, "preempted");
-    sequence.numComputedTokens = 0;
     this.counters.numPreemptions += 1;
     this.#enqueue(sequence);
   }

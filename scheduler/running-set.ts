@@ -1,4 +1,3 @@
-import type { SeqId } from "../kvcache/cache-op.ts";
 import type { Sequence } from "./sequence.ts";
 import { compareUrgency } from "./urgency.ts";
 
@@ -22,8 +21,8 @@ export class RunningSet {
   }
 
   add(sequence: Sequence): void {
-    this.#byUrgency = [...this.#byUrgency, sequence].sort(compareUrgency);
-    this.#bySeqId = [...this.#bySeqId, sequence].sort(bySeqId);
+    this.#byUrgency = inserted(this.#byUrgency, sequence, compareUrgency);
+    this.#bySeqId = inserted(this.#bySeqId, sequence, (left, right) => left.seqId - right.seqId);
   }
 
   remove(sequence: Sequence): void {
@@ -42,6 +41,8 @@ export class RunningSet {
   }
 }
 
-function bySeqId(left: { readonly seqId: SeqId }, right: { readonly seqId: SeqId }): number {
-  return left.seqId - right.seqId;
+/** A copy of a sorted array with one more item. */
+function inserted<T>(items: readonly T[], item: T, compare: (left: T, right: T) => number): T[] {
+  const index = items.findIndex((other) => compare(other, item) > 0);
+  return items.toSpliced(index === -1 ? items.length : index, 0, item);
 }

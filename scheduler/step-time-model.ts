@@ -6,8 +6,11 @@ const CHUNK_LADDER = [16, 32, 64, 128, 256, 512] as const;
 export const MIN_CHUNK = CHUNK_LADDER[0];
 const MAX_CHUNK = CHUNK_LADDER[CHUNK_LADDER.length - 1]!;
 
-/** Without a target: the smallest chunk that costs a prompt at most this factor of the time that the largest would take. */
+/** Without a target, decoding streams may slow a prompt's prefill by this factor. */
 const MAX_SLOWDOWN = 1.25;
+
+/** The default target still holds the chunk it is made for this deep in a prompt; beyond, chunks shrink. */
+const TYPICAL_DEPTH = 2_048;
 
 /** Until the first prefill has been seen. */
 const UNTRAINED_CHUNK = 64;
@@ -63,8 +66,7 @@ export class StepTimeModel {
   /** Tokens to prefill in a step that also decodes: a rung of the ladder, or multiples of the highest where time allows. */
   prefillBudget(load: PrefillLoad): number {
     if (this.#prefill.numObservations === 0) return UNTRAINED_CHUNK;
-    if (load.targetItlMs === null) return this.#defaultChunk(load);
-    const remainingMs = load.targetItlMs - this.decodeMs(load);
+    const remainingMs = (load.targetItlMs ?? this.defaultItlMs(load)) - this.decodeMs(load);
     const fits = (numTokens: number): boolean => this.prefillMs(numTokens, load.depth) <= remainingMs;
     if (!fits(MAX_CHUNK)) return CHUNK_LADDER.findLast(fits) ?? MIN_CHUNK;
     let numTokens: number = MAX_CHUNK;
@@ -72,22 +74,20 @@ export class StepTimeModel {
     return numTokens;
   }
 
-  /** The longest gap between tokens that a prefill causes when no target is set. */
-  defaultItlMs(load: DecodeLoad): number {
-    return this.decodeMs(load) + this.prefillMs(this.#defaultChunk({ ...load, depth: 0 }), 0);
-  }
-
   /**
-   * Where the curve bends. A step pays for decoding once, whatever the chunk, so small chunks stretch a prompt's
-   * prefill: by t(decode) + t(chunk) per chunk. Measured on a 2-core CPU with 8 decoders: chunk 64 is 1.3 times,
-   * 128 is 1.1 times as slow as 512, while the gap between tokens grows with the chunk. The smallest chunk
-   * within a slowdown of 1.25 takes nearly all the smoothness for nearly none of the delay; on a fast GPU it is larger.
+   * The target when none is set: where the curve bends. A step pays for its decode call and for the fixed cost of a
+   * prefill call whatever the chunk, so small chunks stretch a prompt's prefill, and large ones the gap between tokens.
+   * The smallest chunk with which a prompt takes at most 1.25 times as long as alone buys most of the smoothness
+   * for little delay. Measured on a 2-core CPU beside 8 streams: chunk 64 took 1.3, 128 took 1.1 times as long,
+   * with a longest gap of 221 and 341 ms against 3.3 s without chunks. A fast GPU gets a larger chunk by the same rule.
    */
-  #defaultChunk(load: DecodeLoad & { readonly depth: number }): number {
+  defaultItlMs(load: DecodeLoad): number {
     const decodeMs = this.decodeMs(load);
-    const msPerToken = (chunk: number): number => (decodeMs + this.prefillMs(chunk, load.depth)) / chunk;
-    const limit = msPerToken(MAX_CHUNK) * MAX_SLOWDOWN;
-    return CHUNK_LADDER.find((chunk) => msPerToken(chunk) <= limit) ?? MAX_CHUNK;
+    const limitMsPerToken = (this.prefillMs(MAX_CHUNK, 0) / MAX_CHUNK) * MAX_SLOWDOWN;
+    const isWorthIt = (chunk: number): boolean =>
+      (decodeMs + this.prefillMs(chunk, 0)) / chunk <= limitMsPerToken;
+    const chunk = CHUNK_LADDER.find(isWorthIt) ?? MAX_CHUNK;
+    return decodeMs + this.prefillMs(chunk, TYPICAL_DEPTH);
   }
 }
 

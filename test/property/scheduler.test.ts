@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import type { KvCacheOptions } from "../../kvcache/kv-cache-manager.ts";
 import type { SequenceRequest } from "../../scheduler/contracts.ts";
 import { createSamplingParams, FakeEngine, range } from "../support/scheduler-builders.ts";
 
 const BLOCK_SIZE = 4;
 const MAX_MODEL_LEN = 40;
+const MEAN_TOKENS_TO_EOG = 24;
+const MAX_STEPS_PER_REQUEST = 100;
 
 interface Arrival {
   readonly prompt: number;
@@ -17,20 +20,27 @@ interface Arrival {
   readonly scores: boolean;
 }
 
+interface Disturbance {
+  readonly kind: "abort" | "pause" | "resume";
+  readonly pick: number;
+  /** Between a model call and the next, as messages may arrive. */
+  readonly midStep: boolean;
+}
+
 type Action =
   | { readonly kind: "add"; readonly arrival: Arrival }
-  | { readonly kind: "abort" | "pause" | "resume"; readonly pick: number; readonly midStep: boolean }
-  | { readonly kind: "steps"; readonly count: number };
+  | { readonly kind: "steps"; readonly count: number }
+  | Disturbance;
 
 /** Few distinct prompts of few lengths, so that sequences share, lead and follow all the time. */
 const arrivals: fc.Arbitrary<Arrival> = fc.record({
   prompt: fc.nat(1),
   promptLength: fc.integer({ min: 0, max: 24 }),
   tail: fc.nat(3),
-  maxTokens: fc.nat(9),
+  maxTokens: fc.nat(20),
   priority: fc.integer({ min: -1, max: 1 }),
   salt: fc.boolean(),
-  scores: fc.nat(7).map((value) => value === 0),
+  scores: fc.nat(3).map((value) => value === 0),
 });
 
 const actions: fc.Arbitrary<Action> = fc.oneof(
@@ -47,18 +57,16 @@ const actions: fc.Arbitrary<Action> = fc.oneof(
 );
 
 const settings = fc.record({
-  numBlocks: fc.integer({ min: MAX_MODEL_LEN / BLOCK_SIZE, max: 20 }),
-  maxNumSeqs: fc.integer({ min: 1, max: 5 }),
+  numBlocks: fc.integer({ min: MAX_MODEL_LEN / BLOCK_SIZE, max: 16 }),
+  maxNumSeqs: fc.integer({ min: 1, max: 6 }),
   numSpareSeqIds: fc.nat(4),
   maxCachedBlocks: fc.constantFrom(0, 3, Infinity),
-  maxNumBatchedTokens: fc.constantFrom(5, 16, 64),
-  capabilities: fc.constantFrom(
-    { canShare: true, canTrim: true },
-    { canShare: true, canTrim: false },
-    { canShare: false, canTrim: false },
-  ),
+  maxNumBatchedTokens: fc.constantFrom(6, 16, 64),
   targetItlMs: fc.constantFrom(null, 1, 1000),
 });
+
+type Settings = typeof settings extends fc.Arbitrary<infer T> ? T : never;
+type Capabilities = Pick<KvCacheOptions, "canShare" | "canTrim">;
 
 function toRequest(arrival: Arrival, requestId: string): SequenceRequest {
   const { prompt, promptLength, tail, maxTokens, priority, salt, scores } = arrival;
@@ -78,75 +86,157 @@ function toRequest(arrival: Arrival, requestId: string): SequenceRequest {
   };
 }
 
+interface Outcome {
+  readonly tokens: readonly number[];
+  readonly reason: string | undefined;
+}
+
+const outcomesAlone = new Map<string, Outcome>();
+
 /** What a request yields with the whole machine to itself. */
-function runAlone(request: SequenceRequest): { tokens: number[]; reason: string | undefined } {
+function runAlone(request: SequenceRequest): Outcome {
+  const key = JSON.stringify([request.tokens, request.maxTokens, request.sampling]);
+  const known = outcomesAlone.get(key);
+  if (known !== undefined) return known;
   const engine = new FakeEngine({
     kv: { numBlocks: MAX_MODEL_LEN / BLOCK_SIZE, blockSize: BLOCK_SIZE, canShare: false },
     scheduler: { maxModelLen: MAX_MODEL_LEN },
-    runner: { meanTokensToEog: 12 },
+    runner: { meanTokensToEog: MEAN_TOKENS_TO_EOG },
   });
   engine.add(request);
   engine.drain();
-  return { tokens: engine.tokensOf(request.requestId), reason: engine.finishOf(request.requestId) };
+  const outcome = { tokens: engine.tokensOf(request.requestId), reason: engine.finishOf(request.requestId) };
+  outcomesAlone.set(key, outcome);
+  return outcome;
 }
 
-function simulate(
-  setting: typeof settings extends fc.Arbitrary<infer T> ? T : never,
-  script: readonly Action[],
-): void {
-  const { maxNumSeqs, numSpareSeqIds, capabilities, numBlocks, maxCachedBlocks } = setting;
-  const numSeqIds = maxNumSeqs + numSpareSeqIds;
-  const engine = new FakeEngine({
-    kv: { numBlocks, blockSize: BLOCK_SIZE, numSeqIds, maxCachedBlocks, ...capabilities },
-    scheduler: {
-      maxNumSeqs,
-      maxNumBatchedTokens: setting.maxNumBatchedTokens,
-      maxModelLen: MAX_MODEL_LEN,
-      targetItlMs: setting.targetItlMs,
-    },
-    runner: { meanTokensToEog: 12 },
-  });
-  const requests: SequenceRequest[] = [];
-  const aborted = new Set<string>();
-  const apply = (action: Action): void => {
-    if (action.kind === "add") {
-      const request = toRequest(action.arrival, `request-${requests.length}`);
-      requests.push(request);
-      engine.add(request);
-    } else if (action.kind !== "steps" && requests.length > 0) {
-      const { requestId } = requests[action.pick % requests.length]!;
-      if (action.kind !== "abort") engine.scheduler[action.kind](requestId);
-      else if (engine.scheduler.abort(requestId)) aborted.add(requestId);
-    }
-  };
-  for (const action of script) {
-    if (action.kind === "steps") for (let count = 0; count < action.count; count += 1) engine.step();
-    else if (action.kind === "add" || !action.midStep) apply(action);
-    else engine.step(() => apply(action));
-  }
-  for (const { requestId } of requests) engine.scheduler.resume(requestId);
-  engine.drain(requests.length * 200);
+/** Requests, and what became of them, in one engine. */
+class Simulation {
+  readonly engine: FakeEngine;
+  readonly #requests: SequenceRequest[] = [];
+  readonly #aborted = new Set<string>();
+  readonly #paused = new Set<string>();
 
-  for (const request of requests) {
-    const { requestId } = request;
-    const alone = runAlone(request);
-    const tokens = engine.tokensOf(requestId);
-    if (aborted.has(requestId)) {
-      assert.equal(engine.finishOf(requestId), undefined);
-      assert.deepEqual(tokens, alone.tokens.slice(0, tokens.length));
-    } else {
-      assert.deepEqual({ tokens, reason: engine.finishOf(requestId) }, alone);
+  constructor(
+    { maxNumSeqs, numSpareSeqIds, numBlocks, maxCachedBlocks, ...rest }: Settings,
+    capabilities: Capabilities,
+  ) {
+    const numSeqIds = maxNumSeqs + numSpareSeqIds;
+    this.engine = new FakeEngine({
+      kv: { numBlocks, blockSize: BLOCK_SIZE, numSeqIds, maxCachedBlocks, ...capabilities },
+      scheduler: { maxNumSeqs, maxModelLen: MAX_MODEL_LEN, ...rest },
+      runner: { meanTokensToEog: MEAN_TOKENS_TO_EOG },
+    });
+  }
+
+  run(action: Action): void {
+    if (action.kind === "steps") for (let count = 0; count < action.count; count += 1) this.#step();
+    else if (action.kind === "add") this.#add(action.arrival);
+    else if (action.midStep) this.engine.step(() => this.#disturb(action));
+    else this.#disturb(action);
+  }
+
+  /** The scheduler may be idle only when every unfinished request is paused. */
+  #step(): void {
+    if (this.engine.step() !== null) return;
+    for (const { requestId } of this.#requests) {
+      const hasEnded = this.#aborted.has(requestId) || this.engine.finishOf(requestId) !== undefined;
+      assert.ok(hasEnded || this.#paused.has(requestId), `${requestId} is left waiting`);
     }
   }
-  const stats = engine.scheduler.stats();
-  assert.equal(stats.numRunning + stats.numWaiting + stats.numWaitingTokens + stats.blocks.used, 0);
-  assert.ok(stats.blocks.cached <= maxCachedBlocks);
-  assert.ok(engine.runner.numUsedCells() <= stats.blocks.cached * BLOCK_SIZE);
+
+  /** Runs everything to its end; bounded, so that a starving or deadlocked request fails the test. */
+  finish(): void {
+    for (const { requestId } of this.#requests) this.engine.scheduler.resume(requestId);
+    this.engine.drain(this.#requests.length * MAX_STEPS_PER_REQUEST);
+  }
+
+  checkOutputs(): void {
+    for (const request of this.#requests) {
+      const { requestId } = request;
+      const alone = runAlone(request);
+      const tokens = this.engine.tokensOf(requestId);
+      const reason = this.engine.finishOf(requestId);
+      if (!this.#aborted.has(requestId)) assert.deepEqual({ tokens, reason }, alone);
+      else
+        assert.deepEqual(
+          { tokens, reason },
+          { tokens: alone.tokens.slice(0, tokens.length), reason: undefined },
+        );
+      this.#checkPromptLogprobs(request);
+    }
+  }
+
+  /** Everything has been given back: only cached blocks are left, full to the last cell. */
+  checkMemory(maxCachedBlocks: number): void {
+    const { numRunning, numWaiting, numWaitingTokens, blocks } = this.engine.scheduler.stats();
+    assert.deepEqual(
+      { numRunning, numWaiting, numWaitingTokens },
+      { numRunning: 0, numWaiting: 0, numWaitingTokens: 0 },
+    );
+    assert.equal(blocks.used, 0);
+    assert.ok(blocks.cached <= maxCachedBlocks);
+    assert.equal(this.engine.runner.numUsedCells(), blocks.cached * BLOCK_SIZE);
+  }
+
+  #add(arrival: Arrival): void {
+    const request = toRequest(arrival, `request-${this.#requests.length}`);
+    this.#requests.push(request);
+    this.engine.add(request);
+  }
+
+  #disturb({ kind, pick }: Disturbance): void {
+    if (this.#requests.length === 0) return;
+    const { requestId } = this.#requests[pick % this.#requests.length]!;
+    if (kind !== "abort") this.engine.scheduler[kind](requestId);
+    if (kind === "pause") this.#paused.add(requestId);
+    if (kind === "resume") this.#paused.delete(requestId);
+    if (kind === "abort" && this.engine.scheduler.abort(requestId)) this.#aborted.add(requestId);
+  }
+
+  /** Each prompt token but the first once and in order, whatever was preempted in between. */
+  #checkPromptLogprobs({ requestId, tokens, sampling }: SequenceRequest): void {
+    const reported = this.engine.events
+      .flatMap((event) => (event.kind === "promptLogprobs" ? [event.promptLogprobs] : []))
+      .filter((promptLogprobs) => promptLogprobs.requestId === requestId)
+      .flatMap(({ start, entries }) => entries.map(({ token }, index) => [start + index, token.tokenId]));
+    const expected = sampling.promptLogprobs === null ? [] : [...tokens.entries()].slice(1);
+    assert.deepEqual(reported, this.#aborted.has(requestId) ? expected.slice(0, reported.length) : expected);
+  }
+}
+
+/** Returns how often each rare thing happened, to show that the scripts reach it. */
+function checkSchedules(capabilities: Capabilities, numRuns: number): Record<string, number> {
+  const reached = { numPreemptions: 0, numPrefixHits: 0 };
+  const property = fc.property(
+    settings,
+    fc.array(actions, { minLength: 8, maxLength: 24 }),
+    (setting, script) => {
+      const simulation = new Simulation(setting, capabilities);
+      for (const action of script) simulation.run(action);
+      simulation.finish();
+      simulation.checkOutputs();
+      simulation.checkMemory(setting.maxCachedBlocks);
+      const stats = simulation.engine.scheduler.stats();
+      reached.numPreemptions += stats.numPreemptions;
+      reached.numPrefixHits += stats.numPrefixHitTokens > 0 ? 1 : 0;
+    },
+  );
+  fc.assert(property, { numRuns, seed: 1, includeErrorInReport: true });
+  return reached;
 }
 
 test("any schedule keeps every invariant and gives every request the tokens it gets alone", () => {
-  fc.assert(fc.property(settings, fc.array(actions, { minLength: 4, maxLength: 24 }), simulate), {
-    numRuns: 2_000,
-    includeErrorInReport: true,
-  });
+  const reached = checkSchedules({ canShare: true, canTrim: true }, 6_000);
+  assert.ok(reached["numPreemptions"]! > 1_000 && reached["numPrefixHits"]! > 1_000, JSON.stringify(reached));
+});
+
+test("the same for memory that shares but cannot be trimmed", () => {
+  const reached = checkSchedules({ canShare: true, canTrim: false }, 2_000);
+  assert.ok(reached["numPrefixHits"]! > 300, JSON.stringify(reached));
+});
+
+test("the same for memory that cannot share", () => {
+  const reached = checkSchedules({ canShare: false, canTrim: false }, 2_000);
+  assert.ok(reached["numPrefixHits"] === 0 && reached["numPreemptions"]! > 300, JSON.stringify(reached));
 });

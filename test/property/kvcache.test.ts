@@ -1,0 +1,148 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import type { KvCacheManager } from "../../kvcache/kv-cache-manager.ts";
+import { FakeKvMemory } from "../../models/fake-kv-memory.ts";
+import { createKvCacheManager } from "../support/scheduler-builders.ts";
+
+const BLOCK_SIZE = 2;
+const NUM_SEQ_IDS = 5;
+
+/** Two token ids and two salts: nearly everything has a prefix in common with something. */
+const keys = fc.record({
+  tokens: fc.array(fc.integer({ min: 1, max: 2 }), { minLength: 1, maxLength: 12 }),
+  cacheSalt: fc.constantFrom("", "salt"),
+});
+
+const actions = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({ kind: fc.constant("admit" as const), key: keys, numReserveBlocks: fc.nat(2) }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant("compute" as const),
+      pick: fc.nat(),
+      numTokens: fc.integer({ min: 1, max: 5 }),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant("grow" as const),
+      pick: fc.nat(),
+      token: fc.integer({ min: 1, max: 2 }),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant("release" as const), pick: fc.nat(), retain: fc.boolean() }),
+  },
+);
+
+type Action = typeof actions extends fc.Arbitrary<infer T> ? T : never;
+
+interface Running {
+  readonly seqId: number;
+  readonly key: { readonly tokens: number[]; readonly cacheSalt: string };
+  numComputedTokens: number;
+}
+
+/** Drives a manager and applies its operations to simulated memory at once. */
+class World {
+  readonly kv: KvCacheManager;
+  readonly memory: FakeKvMemory;
+  readonly running: Running[] = [];
+  readonly saltOf = new Map<number, string>();
+
+  constructor(numBlocks: number, maxCachedBlocks: number) {
+    this.kv = createKvCacheManager({
+      numBlocks,
+      blockSize: BLOCK_SIZE,
+      numSeqIds: NUM_SEQ_IDS,
+      maxCachedBlocks,
+    });
+    this.memory = new FakeKvMemory(numBlocks * BLOCK_SIZE, NUM_SEQ_IDS);
+  }
+
+  run(action: Action): void {
+    if (action.kind === "admit") this.#admit(action.key, action.numReserveBlocks);
+    else if (this.running.length > 0) this.#change(action, this.running[action.pick % this.running.length]!);
+    for (const operation of this.kv.takeOps()) this.memory.apply(operation);
+    assert.deepEqual(this.kv.checkIntegrity(this.memory.numUsedCells), []);
+  }
+
+  #admit({ tokens, cacheSalt }: Running["key"], numReserveBlocks: number): void {
+    const key = { tokens: [...tokens], cacheSalt };
+    const expected = this.#longestComputedPrefix(key);
+    assert.equal(this.kv.numCachedTokens(key), expected);
+    const { free, cached } = this.kv.counts();
+    const numBlocks = this.kv.numBlocksFor(tokens.length);
+    const admission = this.kv.admit({ key, useCachedPrefix: true, numReserveBlocks });
+    if (admission === null) {
+      const fitsWithoutSharing = numBlocks + numReserveBlocks <= free + cached;
+      assert.ok(!fitsWithoutSharing || this.running.length === NUM_SEQ_IDS, "refused although it fits");
+      return;
+    }
+    // Taking an id may cost the very branch that was found.
+    assert.ok(admission.numCachedTokens <= expected);
+    this.saltOf.set(admission.seqId, cacheSalt);
+    this.running.push({ seqId: admission.seqId, key, numComputedTokens: admission.numCachedTokens });
+  }
+
+  #change(action: Exclude<Action, { kind: "admit" }>, it: Running): void {
+    if (action.kind === "grow") {
+      const { free, cached } = this.kv.counts();
+      const isGranted = this.kv.allocate(it.seqId, it.key.tokens.length + 1);
+      const needsBlock = it.key.tokens.length % BLOCK_SIZE === 0;
+      assert.equal(isGranted, !needsBlock || free + cached > 0);
+      if (isGranted) it.key.tokens.push(action.token);
+    } else if (action.kind === "compute") {
+      const end = Math.min(it.numComputedTokens + action.numTokens, it.key.tokens.length);
+      for (let position = it.numComputedTokens; position < end; position += 1) {
+        this.memory.append(it.seqId, position, it.key.tokens[position]!);
+      }
+      it.numComputedTokens = end;
+      this.kv.commit(it.seqId, end);
+    } else {
+      this.kv.release(it.seqId, { retain: action.retain });
+      this.running.splice(this.running.indexOf(it), 1);
+    }
+  }
+
+  /** The oracle: compares what the key would compute with everything in memory. */
+  #longestComputedPrefix(key: Running["key"]): number {
+    const scratch = new FakeKvMemory(key.tokens.length, 1);
+    const states = key.tokens.map((tokenId, position) => scratch.append(0, position, tokenId));
+    const maxTokens = key.tokens.length - 1;
+    let longest = 0;
+    for (let seqId = 0; seqId < NUM_SEQ_IDS; seqId += 1) {
+      if (this.saltOf.get(seqId) !== key.cacheSalt) continue;
+      const others = this.memory.states(seqId);
+      const firstDifference = states.findIndex((state, position) => state !== others[position]);
+      const numEqual = Math.min(firstDifference === -1 ? states.length : firstDifference, maxTokens);
+      longest = Math.max(longest, numEqual - (numEqual % BLOCK_SIZE));
+    }
+    return longest;
+  }
+}
+
+test("the manager finds exactly the prefixes that are in memory and never loses a block", () => {
+  const settings = fc.record({
+    numBlocks: fc.integer({ min: 6, max: 16 }),
+    maxCachedBlocks: fc.constantFrom(0, 2, Infinity),
+  });
+  fc.assert(
+    fc.property(settings, fc.array(actions, { maxLength: 60 }), ({ numBlocks, maxCachedBlocks }, script) => {
+      const world = new World(numBlocks, maxCachedBlocks);
+      for (const action of script) world.run(action);
+      while (world.running.length > 0) world.run({ kind: "release", pick: 0, retain: false });
+      const { used, cached } = world.kv.counts();
+      assert.equal(used, 0);
+      assert.ok(cached <= maxCachedBlocks);
+      assert.equal(world.memory.numUsedCells, cached * BLOCK_SIZE);
+    }),
+    { numRuns: 2_000, seed: 1, includeErrorInReport: true },
+  );
+});

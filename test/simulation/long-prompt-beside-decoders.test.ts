@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { Batch } from "../../scheduler/contracts.ts";
+import { FakeEngine, range } from "../support/scheduler-builders.ts";
+
+const PROMPT_LENGTH = 1_500;
+const DECODE_MS = 26;
+
+/** A two-core CPU with a 135M model: 26 ms for 8 decode rows, 1.1 s for 512 prompt tokens. */
+function callMs(batch: Batch): number {
+  if (batch.kind === "decode") return 10 + 2 * batch.numTokens;
+  const numAttended = batch.rows.reduce(
+    (sum, row) => sum + row.numTokens * (row.start + row.numTokens / 2),
+    0,
+  );
+  return 8 + 2.1 * batch.numTokens + 0.0005 * numAttended;
+}
+
+/** The same, every call up to 10 % off either way. */
+function createNoisyMachine(): (batch: Batch) => number {
+  let numCalls = 0;
+  return (batch) => callMs(batch) * (1 + 0.1 * Math.sin(numCalls++ * 12.9898));
+}
+
+interface Setting {
+  readonly targetItlMs: number | null;
+  readonly maxNumBatchedTokens?: number;
+  readonly numDecoders?: number;
+  readonly machine?: (batch: Batch) => number;
+}
+
+interface Outcome {
+  /** Duration of each step in which the prompt was being computed. */
+  readonly stepMs: readonly number[];
+  readonly ttftMs: number;
+}
+
+/** Eight streams decode, a long prompt arrives: three times, the third counts, the others train the model. */
+function runIntruder({ targetItlMs, maxNumBatchedTokens = 512, numDecoders = 8, machine }: Setting): Outcome {
+  const engine = new FakeEngine({
+    kv: { numBlocks: 1_024, blockSize: 16, numSeqIds: 64, maxCachedBlocks: 0 },
+    scheduler: { maxNumSeqs: 16, maxNumBatchedTokens, maxModelLen: 2_048, targetItlMs },
+  });
+  engine.callMs = machine ?? createNoisyMachine();
+  for (let index = 0; index < numDecoders; index += 1) {
+    engine.add({ requestId: `decoder-${index}`, tokens: range(100 * index, 100), maxTokens: 1_900 });
+  }
+  for (let count = 0; count < 50; count += 1) engine.step();
+  let outcome: Outcome | null = null;
+  for (const round of [1, 2, 3]) outcome = runPrompt(engine, `intruder-${round}`, round);
+  return outcome!;
+}
+
+function runPrompt(engine: FakeEngine, requestId: string, round: number): Outcome {
+  const startMs = engine.nowMs;
+  const stepMs: number[] = [];
+  engine.add({ requestId, tokens: range(10_000 * round, PROMPT_LENGTH), maxTokens: 1 });
+  while (engine.finishOf(requestId) === undefined) {
+    const before = engine.nowMs;
+    assert.notEqual(engine.step(), null);
+    stepMs.push(engine.nowMs - before);
+  }
+  return { stepMs, ttftMs: engine.nowMs - startMs };
+}
+
+describe("A long prompt beside eight decoding streams", () => {
+  const oneShot = runIntruder({ targetItlMs: 1e9, maxNumBatchedTokens: 2_048, machine: callMs });
+  const oneShotMs = Math.max(...oneShot.stepMs);
+
+  test("stalls them for seconds when it is computed at once", () => {
+    assert.equal(oneShot.stepMs.length, 1);
+    assert.ok(oneShotMs > 3_000);
+  });
+
+  for (const factor of [3, 6, 12]) {
+    test(`keeps every step within the target of ${factor} decode steps`, () => {
+      const target = factor * DECODE_MS;
+      const { stepMs } = runIntruder({ targetItlMs: target });
+      const longest = Math.max(...stepMs);
+      assert.ok(longest <= 1.3 * target, `${longest} ms`);
+      assert.ok(longest >= 0.4 * target, `${longest} ms: the budget is not used`);
+    });
+  }
+
+  test("without a target, takes a tenth of the stall at most a quarter later", () => {
+    const { stepMs, ttftMs } = runIntruder({ targetItlMs: null });
+    assert.ok(Math.max(...stepMs) <= oneShotMs / 10, `${Math.max(...stepMs)} ms of ${oneShotMs}`);
+    assert.ok(ttftMs <= 1.25 * oneShot.ttftMs, `${ttftMs} ms`);
+  });
+
+  test("runs at full speed when nobody decodes", () => {
+    const { stepMs } = runIntruder({ targetItlMs: 3 * DECODE_MS, numDecoders: 0 });
+    assert.equal(stepMs.length, Math.ceil(PROMPT_LENGTH / 512));
+  });
+});
+
+describe("Prompts that arrive together", () => {
+  test("stream one after the other: the first token of the first comes long before the last's", () => {
+    const engine = new FakeEngine({
+      kv: { numBlocks: 1_024, blockSize: 16, numSeqIds: 64 },
+      scheduler: { maxNumSeqs: 16, maxNumBatchedTokens: 512, maxModelLen: 2_048 },
+    });
+    engine.callMs = callMs;
+    const firstTokenMs = new Map<string, number>();
+    for (let index = 0; index < 16; index += 1) {
+      engine.add({ requestId: `request-${index}`, tokens: range(1_000 * index, 128), maxTokens: 64 });
+    }
+    const noteFirstTokens = (): void => {
+      for (const event of engine.events.splice(0)) {
+        if (event.kind !== "token" || firstTokenMs.has(event.sample.requestId)) continue;
+        firstTokenMs.set(event.sample.requestId, engine.nowMs);
+      }
+    };
+    while (engine.step(noteFirstTokens) !== null);
+    const times = [...firstTokenMs.values()];
+    assert.equal(times.length, 16);
+    const wholeBurstMs = 16 * 128 * 2.1;
+    assert.ok(times[0]! <= 0.3 * wholeBurstMs && times[7]! <= 0.6 * Math.max(...times), times.join(" "));
+  });
+});

@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { Batch } from "../../../scheduler/contracts.ts";
+import { StepTimeModel } from "../../../scheduler/step-time-model.ts";
+import { createSamplingParams } from "../../support/scheduler-builders.ts";
+
+const VIEW = { requestId: "", seqId: 0, tokens: [], numPromptTokens: 0, sampling: createSamplingParams() };
+
+function batch(kind: Batch["kind"], numTokens: number, start = 0): Batch {
+  const row = { sequence: VIEW, start, numTokens, logits: "none", sample: false } as const;
+  return { kind, rows: [row], numTokens };
+}
+
+function prefillMs(numTokens: number, depth: number): number {
+  return 8 + 2.2 * numTokens + 0.0005 * numTokens * (depth + numTokens / 2);
+}
+
+/** A machine on which a decode takes 10 + 2 ms a row. */
+function createTrainedModel(): StepTimeModel {
+  const model = new StepTimeModel();
+  for (let index = 0; index < 200; index += 1) {
+    const numRows = 1 + (index % 16);
+    model.observe({ batch: batch("decode", numRows), usedTokens: 0, durationMs: 10 + 2 * numRows });
+    const numTokens = [16, 64, 128, 512][index % 4]!;
+    const depth = 256 * (index % 5);
+    model.observe({
+      batch: batch("prefill", numTokens, depth),
+      usedTokens: 0,
+      durationMs: prefillMs(numTokens, depth),
+    });
+  }
+  return model;
+}
+
+describe("StepTimeModel", () => {
+  const model = createTrainedModel();
+  const load = { numDecodeRows: 8, usedTokens: 0, depth: 0, targetItlMs: 200 };
+
+  test("predicts both kinds of call", () => {
+    assert.ok(Math.abs(model.decodeMs({ numDecodeRows: 8, usedTokens: 0 }) - 26) < 1);
+    assert.ok(Math.abs(model.prefillMs(256, 512) - prefillMs(256, 512)) < 30);
+  });
+
+  test("gives the highest rung that fits the target beside the decode call", () => {
+    assert.equal(model.prefillBudget(load), 64);
+    assert.equal(model.prefillBudget({ ...load, targetItlMs: 400 }), 128);
+    assert.equal(model.prefillBudget({ ...load, targetItlMs: 3_000 }), 1_024);
+  });
+
+  test("gives less at depth, where a token costs more", () => {
+    assert.equal(model.prefillBudget({ ...load, targetItlMs: 330 }), 128);
+    assert.equal(model.prefillBudget({ ...load, targetItlMs: 330, depth: 4_096 }), 64);
+  });
+
+  test("gives the smallest rung when nothing fits, so that prompts never stand still", () => {
+    assert.equal(model.prefillBudget({ ...load, targetItlMs: 1 }), 16);
+  });
+
+  test("without a target takes the smallest chunk that slows a prompt by at most a quarter", () => {
+    const slowdown = (chunk: number, decodeMs: number): number => {
+      return (decodeMs + prefillMs(chunk, 0)) / chunk / (prefillMs(512, 0) / 512);
+    };
+    assert.ok(slowdown(32, 26) > 1.25 && slowdown(64, 26) <= 1.25);
+    assert.equal(model.prefillBudget({ ...load, targetItlMs: null }), 64);
+    assert.ok(slowdown(64, 74) > 1.25 && slowdown(128, 74) <= 1.25);
+    assert.equal(model.prefillBudget({ ...load, numDecodeRows: 32, targetItlMs: null }), 128);
+    assert.ok(
+      Math.abs(model.defaultItlMs({ numDecodeRows: 8, usedTokens: 0 }) - (26 + prefillMs(64, 2_048))) < 15,
+    );
+  });
+
+  test("starts with a moderate chunk before it has seen a prefill", () => {
+    assert.equal(new StepTimeModel().prefillBudget({ ...load, targetItlMs: 5 }), 64);
+  });
+});
