@@ -1,26 +1,37 @@
-import { parseGgufShardFilename } from "@huggingface/gguf";
-
 import { GgufError } from "./gguf-error.ts";
 
-/**
- * The files of a model of which `path` is the first (or only) one, by llama.cpp's naming
- * "name-00001-of-00003.gguf". Whether they exist is not looked at.
- */
-export function splitFiles(path: string): string[] {
-  const shard = parseGgufShardFilename(path);
-  if (shard === null) return [path];
-  const total = Number(shard.total);
-  if (Number(shard.shard) !== 1) {
-    throw new GgufError(
-      "mismatched-part",
-      `it is part ${Number(shard.shard)} of ${total}; give the first part, ${partName(shard.prefix, 1, total)}`,
-    );
-  }
-  return Array.from({ length: total }, (_, index) => partName(shard.prefix, index + 1, total));
+/** One file of a split model, as llama.cpp names them: "name-00001-of-00003.gguf". */
+export interface PartName {
+  readonly prefix: string;
+  readonly part: number;
+  readonly numParts: number;
 }
 
-function partName(prefix: string, part: number, total: number): string {
-  return `${prefix}-${fiveDigits(part)}-of-${fiveDigits(total)}.gguf`;
+/** Null for the name of a model that is not split. */
+export function parsePartName(path: string): PartName | null {
+  const [, prefix, part, numParts] = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/s.exec(path) ?? [];
+  return prefix === undefined ? null : { prefix, part: Number(part), numParts: Number(numParts) };
+}
+
+/** The files of a model of which `path` is the first (or only) one. Whether they exist is not looked at. */
+export function splitFiles(path: string): string[] {
+  const name = parsePartName(path);
+  if (name === null) return [path];
+  const { prefix, part, numParts } = name;
+  if (part === 1 && numParts > 0) {
+    return Array.from({ length: numParts }, (_, index) =>
+      formatPartName({ prefix, part: index + 1, numParts }),
+    );
+  }
+  const first = formatPartName({ prefix, part: 1, numParts });
+  throw new GgufError(
+    "mismatched-part",
+    `${path} is part ${part} of ${numParts}; give the first part, ${first}`,
+  );
+}
+
+function formatPartName({ prefix, part, numParts }: PartName): string {
+  return `${prefix}-${fiveDigits(part)}-of-${fiveDigits(numParts)}.gguf`;
 }
 
 function fiveDigits(value: number): string {

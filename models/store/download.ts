@@ -72,7 +72,7 @@ async function receiveAll(
       const isBroken = httpError instanceof ModelStoreError && httpError.code === "interrupted";
       if (!isBroken || fruitless >= MAX_FRUITLESS_ATTEMPTS) throw httpError;
     }
-    await sleep(context.retryDelayMs * 2 ** fruitless, undefined, { signal: context.signal });
+    await sleep(context.timing.retryDelayMs * 2 ** fruitless, undefined, { signal: context.signal });
   }
 }
 

@@ -2,6 +2,7 @@ import { join } from "node:path";
 
 import type { StoredFile } from "./download.ts";
 import { downloadFile } from "./download.ts";
+import { createHttpClient } from "./http-client.ts";
 import { locateOnHub } from "./hub.ts";
 import type { RemoteFile } from "./hub.ts";
 import type { HubSpec, RemoteSpec, UrlSpec } from "./model-spec.ts";
@@ -9,21 +10,23 @@ import { formatRemoteSpec } from "./model-spec.ts";
 import { ModelStoreError } from "./model-store-error.ts";
 import { fetchPackage } from "./package-source.ts";
 import { servedNameOf } from "./served-name.ts";
-import type { StoreContext } from "./store-context.ts";
+import type { Pin } from "./pin.ts";
+import type { StoreContext, StoreOptions } from "./store-context.ts";
 import type { StoredModel, StoreEntryFile } from "./store-entry.ts";
 import { entryDirOf, hasChecksum, readEntry, safeFileName, writeEntry } from "./store-entry.ts";
 import { withEntryLock } from "./store-lock.ts";
 
-/** What the caller knows of the file, whichever source it comes from. */
-export interface Pin {
-  readonly sha256: string | null;
-  readonly sizeBytes: number | null;
+/** Fetches a model into the cache, unless it came there meanwhile. Throws {@link ModelStoreError}. */
+export async function fetchRemote(spec: RemoteSpec, pin: Pin, options: StoreOptions): Promise<StoredModel> {
+  const http = createHttpClient(options);
+  try {
+    return await fetchWith(spec, pin, { ...options, http });
+  } finally {
+    await http.close();
+  }
 }
 
-export const NO_PIN: Pin = { sha256: null, sizeBytes: null };
-
-/** Fetches a model into the cache, unless it came there meanwhile. Throws {@link ModelStoreError}. */
-export async function fetchRemote(spec: RemoteSpec, pin: Pin, context: StoreContext): Promise<StoredModel> {
+async function fetchWith(spec: RemoteSpec, pin: Pin, context: StoreContext): Promise<StoredModel> {
   if (spec.kind === "hub") return fetchFromHub(spec, pin, context);
   if (spec.kind === "url") return fetchFromUrl(spec, pin, context);
   return install({ spec, sha256: pin.sha256, context }, (dir, inner) =>

@@ -5,7 +5,7 @@ import { parseRemoteSpec } from "./model-spec.ts";
 import type { ResolvedModel } from "./resolved-model.ts";
 import { resolvedFromStore, resolvedModel } from "./resolved-model.ts";
 import { servedNameOf } from "./served-name.ts";
-import type { StoreContext } from "./store-context.ts";
+import type { StoreOptions } from "./store-context.ts";
 import type { StoredModel } from "./store-entry.ts";
 import { entryDirOf, hasChecksum, listEntries, readEntry } from "./store-entry.ts";
 
@@ -13,7 +13,7 @@ import { entryDirOf, hasChecksum, listEntries, readEntry } from "./store-entry.t
 export async function findLocal(
   spec: RemoteSpec,
   sha256: string | null,
-  context: Pick<StoreContext, "cacheDir" | "env">,
+  context: Pick<StoreOptions, "cacheDir" | "env">,
 ): Promise<ResolvedModel | null> {
   const stored = await findStored(spec, context.cacheDir);
   if (stored !== null && hasChecksum(stored, sha256)) return resolvedFromStore(stored);

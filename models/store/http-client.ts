@@ -1,9 +1,9 @@
 import type { Dispatcher } from "undici";
 import { EnvHttpProxyAgent, errors, fetch as undiciFetch, request } from "undici";
 
-import type { Environment } from "./cache-dirs.ts";
 import { errorCodeOf, ModelStoreError } from "./model-store-error.ts";
 import { redactUrl } from "./model-spec.ts";
+import type { StoreOptions } from "./store-context.ts";
 
 export type HttpHeaders = Readonly<Record<string, string>>;
 
@@ -27,10 +27,10 @@ export interface HttpClient {
   close(): Promise<void>;
 }
 
+export type HttpClientOptions = Pick<StoreOptions, "env" | "timing">;
+
 const MAX_REDIRECTS = 5;
 const REDIRECT_STATUSES = new Set([301, 302, 303, 307, 308]);
-const HEADERS_TIMEOUT_MS = 30_000;
-const STALL_TIMEOUT_MS = 30_000;
 const UNREACHABLE_CODES = new Set([
   "ECONNREFUSED",
   "ENOTFOUND",
@@ -45,7 +45,7 @@ const UNREACHABLE_CODES = new Set([
 ]);
 
 /** A client that honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY and gives up on dead hosts soon. */
-export function createHttpClient(options: { connectTimeoutMs: number; env: Environment }): HttpClient {
+export function createHttpClient(options: HttpClientOptions): HttpClient {
   const dispatcher = createDispatcher(options);
   const withDispatcher = (
     input: Parameters<typeof undiciFetch>[0],
@@ -59,12 +59,11 @@ export function createHttpClient(options: { connectTimeoutMs: number; env: Envir
   };
 }
 
-function createDispatcher(options: { connectTimeoutMs: number; env: Environment }): Dispatcher {
-  const { env, connectTimeoutMs } = options;
+function createDispatcher({ timing, env }: HttpClientOptions): Dispatcher {
   return new EnvHttpProxyAgent({
-    connect: { timeout: connectTimeoutMs },
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    bodyTimeout: STALL_TIMEOUT_MS,
+    connect: { timeout: timing.connectTimeoutMs },
+    headersTimeout: timing.answerTimeoutMs,
+    bodyTimeout: timing.stallTimeoutMs,
     httpProxy: env["http_proxy"] ?? env["HTTP_PROXY"] ?? "",
     httpsProxy: env["https_proxy"] ?? env["HTTPS_PROXY"] ?? "",
     noProxy: env["no_proxy"] ?? env["NO_PROXY"] ?? "",

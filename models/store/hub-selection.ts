@@ -1,7 +1,8 @@
 import { basename } from "node:path";
 
-import { parseGgufShardFilename, parseGGUFQuantLabel } from "@huggingface/gguf";
+import { parseGGUFQuantLabel } from "@huggingface/gguf";
 
+import { parsePartName } from "../gguf/split-files.ts";
 import type { HubSpec } from "./model-spec.ts";
 import { ModelStoreError } from "./model-store-error.ts";
 
@@ -19,35 +20,45 @@ export function selectModelFile(spec: HubSpec, paths: readonly string[]): string
     .filter(isFirstPart)
     .filter((path) => !isCompanion(path))
     .sort();
-  if (selector !== null) {
-    const exact =
-      paths.find((path) => path === selector) ?? candidates.find((path) => basename(path) === selector);
-    const found = exact ?? candidates.find((path) => hasQuant(path, selector));
-    if (found !== undefined) return found;
-  } else {
-    const preferred = PREFERRED_QUANTS.flatMap((quant) => candidates.filter((path) => hasQuant(path, quant)));
-    const found = preferred[0] ?? candidates[0];
-    if (found !== undefined) return found;
-  }
+  const found = selector === null ? bestGuess(candidates) : findSelected(selector, candidates, paths);
+  if (found !== undefined) return found;
   const wanted = selector === null ? "a GGUF file" : JSON.stringify(selector);
   throw new ModelStoreError("not-found", `${spec.repo} has no ${wanted}; ${describe(candidates)}`);
 }
 
+function bestGuess(candidates: readonly string[]): string | undefined {
+  const preferred = PREFERRED_QUANTS.map((quant) => candidates.find((path) => hasQuant(path, quant)));
+  return preferred.find((path) => path !== undefined) ?? candidates[0];
+}
+
+/** A whole path means itself, even where it is none of the candidates. */
+function findSelected(
+  selector: string,
+  candidates: readonly string[],
+  paths: readonly string[],
+): string | undefined {
+  return (
+    paths.find((path) => path === selector) ??
+    candidates.find((path) => basename(path) === selector) ??
+    candidates.find((path) => hasQuant(path, selector))
+  );
+}
+
 /** All parts of the model that starts with `first`, in order. Throws `not-found` where parts are missing. */
 export function filesOfModel(first: string, paths: readonly string[]): string[] {
-  const shard = parseGgufShardFilename(first);
-  if (shard === null) return [first];
-  const parts = paths.filter((path) => parseGgufShardFilename(path)?.prefix === shard.prefix).sort();
-  if (parts.length === Number(shard.total)) return parts;
+  const name = parsePartName(first);
+  if (name === null) return [first];
+  const parts = paths.filter((path) => parsePartName(path)?.prefix === name.prefix).sort();
+  if (parts.length === name.numParts) return parts;
   throw new ModelStoreError(
     "not-found",
-    `${first} has ${Number(shard.total)} parts, but only ${parts.length} are there`,
+    `${first} has ${name.numParts} parts, but only ${parts.length} are there`,
   );
 }
 
 function isFirstPart(path: string): boolean {
-  const shard = parseGgufShardFilename(path);
-  return shard === null || Number(shard.shard) === 1;
+  const name = parsePartName(path);
+  return name === null || name.part === 1;
 }
 
 /** Files that go with a model but are none: vision projectors and importance matrices. */

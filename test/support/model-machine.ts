@@ -3,8 +3,17 @@ import { join } from "node:path";
 import type { ResolveOptions } from "../../models/store/resolve.ts";
 import { resolveModel } from "../../models/store/resolve.ts";
 import type { ResolvedModel } from "../../models/store/resolved-model.ts";
+import type { NetworkTiming } from "../../models/store/store-context.ts";
 import { RecordingProgress } from "./recording-progress.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
+
+/** For servers on this machine, and for those that never answer. */
+export const QUICK_TIMING: NetworkTiming = {
+  connectTimeoutMs: 1000,
+  answerTimeoutMs: 2000,
+  stallTimeoutMs: 2000,
+  retryDelayMs: 1,
+};
 
 /** A machine of its own for one test: empty caches, and only the environment that is given. */
 export class ModelMachine {
@@ -25,8 +34,7 @@ export class ModelMachine {
       progress,
       env,
       signal,
-      connectTimeoutMs: 1000,
-      retryDelayMs: 1,
+      timing: QUICK_TIMING,
       ...changes,
     });
   }
