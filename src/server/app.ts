@@ -17,7 +17,7 @@ import { registerModelRoutes } from "./routes/models.ts";
 import { registerOperationRoutes } from "./routes/operations.ts";
 import { registerTokenizerRoutes } from "./routes/tokenizer.ts";
 import type { ServerContext } from "./server-context.ts";
-import { registerWebSocket } from "./websocket/route.ts";
+import { registerWebSocketPlugin, registerWebSocketRoute } from "./websocket/route.ts";
 
 /** Builds the server without listening, so that tests drive it as a function. */
 export async function buildApp(dependencies: AppDependencies): Promise<FastifyInstance> {
@@ -26,10 +26,11 @@ export async function buildApp(dependencies: AppDependencies): Promise<FastifyIn
   const routes = recordRoutes(app);
   registerErrorReplies(app, routes);
   registerBodyParser(app);
+  await registerWebSocketPlugin(app, dependencies.config.webSocket);
   registerGuards(app, dependencies);
   registerAccessLog(app, dependencies);
   await registerApiDocs(app, dependencies.version);
-  await registerWebSocket(app, context);
+  registerWebSocketRoute(app, context);
   registerHealthRoutes(app, context);
   registerModelRoutes(app, context);
   registerCompletionRoutes(app, context);

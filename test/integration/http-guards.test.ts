@@ -32,7 +32,7 @@ test("keys: bearer in any case, x-api-key, each configured one", async (t) => {
     [{ authorization: "Bearer" }, 401],
     [{ authorization: "Basic secret-1" }, 401],
     [{ authorization: "secret-1" }, 401],
-    [{ "x-api-key": "secret-1 " + "x" }, 401],
+    [{ "x-api-key": "secret-1 x" }, 401],
   ];
   for (const [headers, status] of cases) {
     const response = await app.inject({ url: "/v1/models", headers });
@@ -164,13 +164,10 @@ test("the body limit, with a length and chunked", async (t) => {
   const url = `${await listen(server)}/v1/completions`;
   const body = (length: number) => JSON.stringify({ prompt: "x".repeat(length - '{"prompt":""}'.length) });
   const headers = { "content-type": "application/json" };
-  const send = (length: number, isChunked: boolean) =>
-    fetch(url, {
-      method: "POST",
-      headers,
-      ...(isChunked ? { duplex: "half" } : {}),
-      body: isChunked ? new Blob([body(length)]).stream() : body(length),
-    } as RequestInit);
+  const send = (length: number, isChunked: boolean) => {
+    const init = { method: "POST", headers, duplex: "half" as const };
+    return fetch(url, { ...init, body: isChunked ? new Blob([body(length)]).stream() : body(length) });
+  };
   for (const isChunked of [false, true]) {
     assert.equal((await send(1024, isChunked)).status, 200);
     const tooLarge = await send(1025, isChunked);

@@ -11,9 +11,8 @@ import { WebSocketConnection } from "./connection.ts";
 /** RFC 6455 close code "service restart": come back on a new connection. */
 const serviceRestart = 1012;
 
-/** GET /v1/ws. The upgrade passes the same guards as any request. */
-export async function registerWebSocket(app: FastifyInstance, context: ServerContext): Promise<void> {
-  const limits = context.dependencies.config.webSocket;
+/** Must come before hooks that refuse requests: the plugin's own marks upgrades, whose sockets it then closes. */
+export async function registerWebSocketPlugin(app: FastifyInstance, limits: WebSocketLimits): Promise<void> {
   // A variable, since ws's types lack closeTimeout.
   const options = {
     maxPayload: limits.maxFrameBytes,
@@ -30,6 +29,10 @@ export async function registerWebSocket(app: FastifyInstance, context: ServerCon
       app.websocketServer.close(() => done());
     },
   });
+}
+
+/** GET /v1/ws. The upgrade passes the same guards as any request. */
+export function registerWebSocketRoute(app: FastifyInstance, context: ServerContext): void {
   app.route({
     method: "GET",
     url: "/v1/ws",
