@@ -147,6 +147,12 @@ interface ServerParts {
   readonly host: string;
 }
 
+function templateNotes({ templateSource, templateProblem }: TextPool): string[] {
+  const notes = templateProblem === null ? [] : [`chat template: ${templateProblem}`];
+  if (templateSource === "chatml") notes.push("the model has no chat template; ChatML is used");
+  return notes;
+}
+
 /** Time for last bytes to leave. Node takes a connection that never sent a request for active, and would wait for it. */
 const LINGER_MS = 1000;
 
@@ -170,7 +176,7 @@ class Server implements RunningServer {
     const host = family === "IPv6" ? `[${parts.host}]` : parts.host;
     this.url = `http://${host}:${port}`;
     this.model = parts.engine.model!;
-    this.notes = parts.engine.notes;
+    this.notes = [...parts.engine.notes, ...templateNotes(parts.text)];
   }
 
   /** The engine drains first, answering what it cannot finish; only then are connections closed. */

@@ -1,0 +1,108 @@
+import { Context } from "../../models/llama/context.ts";
+import { loadLibrary } from "../../models/llama/library.ts";
+import { Model } from "../../models/llama/model.ts";
+import { seededRandom } from "../seeded-random.ts";
+
+/** What one round of the bare loop computes: as many rows at once, each with a prompt of its own. */
+export interface RawLoopSettings {
+  readonly modelPath: string;
+  readonly numThreads: number;
+  readonly numStreams: number;
+  readonly promptLength: number;
+  readonly outputLength: number;
+  readonly numRounds: number;
+  readonly flashAttention: boolean;
+  /** Cells of the pool: what the server's own memory plan gave. */
+  readonly numCells: number;
+}
+
+export interface RawLoopRound {
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+}
+
+const MAX_BATCH_TOKENS = 512;
+const MAX_NUM_OUTPUTS = 64;
+
+/** The least that generation can cost: llama_decode on full batches and an argmax over each row, nothing else. */
+function runRounds(settings: RawLoopSettings): RawLoopRound[] {
+  const library = loadLibrary({ backend: "cpu", logger: () => {} });
+  const model = Model.load(library, { path: settings.modelPath, vocabularyOnly: false });
+  const context = new Context(library, model, {
+    numCells: settings.numCells,
+    maxNumSeqs: settings.numStreams,
+    maxNumBatchedTokens: MAX_BATCH_TOKENS,
+    maxNumOutputs: MAX_NUM_OUTPUTS,
+    numThreads: settings.numThreads,
+    flashAttention: settings.flashAttention,
+    cacheTypeK: "f16",
+    cacheTypeV: "f16",
+  });
+  const vocabSize = library.llama.llama_vocab_n_tokens(model.vocab);
+  const random = seededRandom(1);
+  const loop = new RawLoop(context, vocabSize, () => Math.floor(random() * vocabSize));
+  loop.run(settings);
+  const rounds = Array.from({ length: settings.numRounds }, () => loop.run(settings));
+  context.close();
+  model.close();
+  return rounds;
+}
+
+class RawLoop {
+  readonly #context: Context;
+  readonly #vocabSize: number;
+  readonly #drawToken: () => number;
+
+  constructor(context: Context, vocabSize: number, drawToken: () => number) {
+    this.#context = context;
+    this.#vocabSize = vocabSize;
+    this.#drawToken = drawToken;
+  }
+
+  run({ numStreams, promptLength, outputLength }: RawLoopSettings): RawLoopRound {
+    this.#context.clear();
+    const startMs = performance.now();
+    const next = Array.from({ length: numStreams }, (_, seqId) => this.#prefill(seqId, promptLength));
+    const prefilledMs = performance.now();
+    for (let step = 0; step < outputLength - 1; step++) this.#decode(next, promptLength + step);
+    return { prefillMs: prefilledMs - startMs, decodeMs: performance.now() - prefilledMs };
+  }
+
+  #prefill(seqId: number, promptLength: number): number {
+    const { batch } = this.#context;
+    for (let position = 0; position < promptLength; position++) {
+      batch.add(this.#drawToken(), position, seqId, position === promptLength - 1);
+      if (batch.numTokens === MAX_BATCH_TOKENS && position < promptLength - 1) this.#call();
+    }
+    this.#context.decode();
+    const token = this.#argmax(this.#context.logits(), 0);
+    batch.clear();
+    return token;
+  }
+
+  #decode(next: number[], position: number): void {
+    const { batch } = this.#context;
+    for (const [seqId, token] of next.entries()) batch.add(token, position, seqId, true);
+    this.#context.decode();
+    const logits = this.#context.logits();
+    for (let row = 0; row < next.length; row++) next[row] = this.#argmax(logits, row);
+    batch.clear();
+  }
+
+  #call(): void {
+    this.#context.decode();
+    this.#context.batch.clear();
+  }
+
+  #argmax(logits: Float32Array, row: number): number {
+    const start = row * this.#vocabSize;
+    let best = start;
+    for (let index = start; index < start + this.#vocabSize; index++) {
+      if (logits[index]! > logits[best]!) best = index;
+    }
+    return best - start;
+  }
+}
+
+const settings = process.argv[2];
+if (settings !== undefined) process.send?.(runRounds(JSON.parse(settings) as RawLoopSettings));
