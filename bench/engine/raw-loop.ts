@@ -27,7 +27,7 @@ const MAX_NUM_OUTPUTS = 64;
 /** The least that generation can cost: llama_decode on full batches and an argmax over each row, nothing else. */
 function runRounds(settings: RawLoopSettings): RawLoopRound[] {
   const library = loadLibrary({ backend: "cpu", logger: () => {} });
-  const model = Model.load(library, { path: settings.modelPath, vocabularyOnly: false });
+  const model = Model.load(library, { path: settings.modelPath, vocabularyOnly: false, onGpu: false });
   const context = new Context(library, model, {
     numCells: settings.numCells,
     maxNumSeqs: settings.numStreams,

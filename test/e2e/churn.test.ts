@@ -2,6 +2,12 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import type { RunningServer } from "../../src/serve.ts";
+import {
+  assertSameAnswer,
+  completeGreedily,
+  type GreedyAnswer,
+  type GreedyRequest,
+} from "../support/greedy-answers.ts";
 import { childPids, eventually, readMetric, startRealServer } from "../support/real-server.ts";
 import { createRandom } from "../support/random.ts";
 
@@ -10,59 +16,13 @@ const CONCURRENCY = 64;
 const NUM_PROMPTS = 25;
 const MAX_TOKENS = 40;
 
-/**
- * Greedy tokens may differ from those of a run alone only where the two best were this close, in nats: logits change a
- * little with the batch (docs/numerics.md).
- */
-const NEAR_TIE_NATS = 0.5;
-
-interface Logprobs {
-  readonly tokens: readonly string[];
-  readonly top_logprobs: readonly Record<string, number>[];
-}
-
-interface Answer {
-  readonly tokens: readonly string[];
-  /** Distance of the two best tokens at each position. */
-  readonly gaps: readonly number[];
-}
-
 const prompts = Array.from(
   { length: NUM_PROMPTS },
   (_, index) => `Story ${index}. ${"Once upon a time there was a cat. ".repeat(index % 7)}One day`,
 );
 
-async function complete(url: string, promptIndex: number, signal?: AbortSignal): Promise<Answer> {
-  const response = await fetch(`${url}/v1/completions`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({
-      prompt: prompts[promptIndex],
-      max_tokens: 5 + ((promptIndex * 7) % MAX_TOKENS),
-      temperature: 0,
-      logprobs: 2,
-    }),
-    ...(signal ? { signal } : {}),
-  });
-  assert.equal(response.status, 200);
-  const { logprobs } = ((await response.json()) as { choices: { logprobs: Logprobs }[] }).choices[0]!;
-  const gaps = logprobs.top_logprobs.map((top) => {
-    const [best, second] = Object.values(top).toSorted((left, right) => right - left);
-    return best! - (second ?? -Infinity);
-  });
-  return { tokens: logprobs.tokens, gaps };
-}
-
-function assertSame(answer: Answer, alone: Answer): void {
-  const split = alone.tokens.findIndex((token, index) => token !== answer.tokens[index]);
-  if (split === -1) {
-    assert.equal(answer.tokens.length, alone.tokens.length);
-    return;
-  }
-  assert.ok(
-    alone.gaps[split]! < NEAR_TIE_NATS,
-    `token ${split} differs at a gap of ${alone.gaps[split]} nats`,
-  );
+function requestOf(promptIndex: number): GreedyRequest {
+  return { prompt: prompts[promptIndex]!, maxTokens: 5 + ((promptIndex * 7) % MAX_TOKENS) };
 }
 
 function residentMiB(pid: number): number {
@@ -72,11 +32,12 @@ function residentMiB(pid: number): number {
 
 describe("a thousand requests, a third of them cancelled", () => {
   let server: RunningServer;
-  const alone: Answer[] = [];
+  const alone: GreedyAnswer[] = [];
 
   before(async () => {
     server = await startRealServer({ "max-num-seqs": "16", "max-queue": "100" });
-    for (let index = 0; index < NUM_PROMPTS; index++) alone.push(await complete(server.url, index));
+    for (let index = 0; index < NUM_PROMPTS; index++)
+      alone.push(await completeGreedily(server.url, requestOf(index)));
   });
 
   after(async () => {
@@ -98,7 +59,10 @@ describe("a thousand requests, a third of them cancelled", () => {
         if (numStarted === NUM_REQUESTS / 2 && process.platform === "linux") warmMiB = measure();
         const signal = cancelAfterMs === null ? undefined : AbortSignal.timeout(cancelAfterMs);
         try {
-          assertSame(await complete(server.url, promptIndex, signal), alone[promptIndex]!);
+          assertSameAnswer(
+            await completeGreedily(server.url, requestOf(promptIndex), signal),
+            alone[promptIndex]!,
+          );
           numAnswered++;
         } catch (error) {
           if ((error as Error).name !== "TimeoutError") throw error;
