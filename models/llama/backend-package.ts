@@ -28,7 +28,7 @@ export interface BackendPackage {
 
 /** Backends this platform could have, best first. */
 export function backendsOf(platform: string, arch: string): readonly Backend[] {
-  if (platform === "darwin" && arch === "arm64") return ["metal"];
+  if (platform === "darwin" && arch === "arm64") return ["metal", "cpu"];
   if (arch === "x64" && (platform === "linux" || platform === "win32")) return ["cuda", "vulkan", "cpu"];
   return ["cpu"];
 }

@@ -120,6 +120,7 @@ function contextParams(library: LlamaLibrary, options: ContextOptions): ContextP
     flash_attn_type: options.flashAttention ? FlashAttention.on : FlashAttention.off,
     type_k: GGML_TYPES[options.cacheTypeK],
     type_v: GGML_TYPES[options.cacheTypeV],
+    op_offload: library.backend !== "cpu",
     kv_unified: true,
     // All positions stay in memory, so that sliding-window models can share and trim like others.
     swa_full: true,

@@ -121,6 +121,7 @@ function loadModel(library: LlamaLibrary, facts: GgufFacts, options: LoadRunnerO
   const model = Model.load(library, {
     path: options.modelPath,
     vocabularyOnly: false,
+    onGpu: library.backend !== "cpu",
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
   });
   const problem = findUnsupportedKind(library.llama, model, facts);

@@ -9,6 +9,8 @@ export interface ModelOptions {
   readonly path: string;
   /** Reads the tokenizer and metadata only. */
   readonly vocabularyOnly: boolean;
+  /** All layers go to the GPU; otherwise none does, even where the library has one. */
+  readonly onGpu: boolean;
   /** Called with 0 to 1 while weights are read. */
   readonly onProgress?: (progress: number) => void;
 }
@@ -26,7 +28,7 @@ export class Model {
     this.vocab = llama.llama_model_get_vocab(pointer);
   }
 
-  /** Throws ModelLoadError. Weights go to the GPU whole where there is one. */
+  /** Throws ModelLoadError. */
   static load(library: Pick<LlamaLibrary, "llama" | "log">, options: ModelOptions): Model {
     const problem = findFileProblem(options.path);
     if (problem !== null) throw new ModelLoadError(problem);
@@ -37,7 +39,7 @@ export class Model {
       progress === undefined ? null : koffi.register(reporter(progress), koffi.pointer(ProgressCallback));
     const pointer = llama.llama_model_load_from_file(options.path, {
       ...llama.llama_model_default_params(),
-      n_gpu_layers: ALL_LAYERS,
+      n_gpu_layers: options.onGpu ? ALL_LAYERS : 0,
       vocab_only: options.vocabularyOnly,
       progress_callback: callback,
     });

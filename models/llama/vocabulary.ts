@@ -56,7 +56,7 @@ export class Vocabulary {
   /** Throws ModelLoadError or LibraryError. */
   static load(path: string, logger: LibraryLogger = ignoreLog): Vocabulary {
     const library = loadVocabularyLibrary(logger);
-    return new Vocabulary(library.llama, Model.load(library, { path, vocabularyOnly: true }));
+    return new Vocabulary(library.llama, Model.load(library, { path, vocabularyOnly: true, onGpu: false }));
   }
 
   tokenize(text: string, options: TokenizeOptions): number[] {

@@ -32,7 +32,7 @@ test("draws of neighbouring positions, choices and seeds are uniform", () => {
     (index) => keyedUniform(index, 0, 100),
   ];
   for (const draw of axes) {
-    const bins = new Array<number>(numBins).fill(0);
+    const bins = Array.from({ length: numBins }, () => 0);
     for (let index = 0; index < numDraws; index += 1) bins[Math.floor(draw(index) * numBins)]! += 1;
     const expected = numDraws / numBins;
     const chiSquare = bins.reduce((sum, count) => sum + (count - expected) ** 2 / expected, 0);

@@ -1,0 +1,136 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import type { MemoryPlanOptions } from "../../models/memory-plan.ts";
+import { MemoryPlanError, formatMemoryPlan, planMemory } from "../../models/memory-plan.ts";
+import { cgroupAmount, parseMeminfo } from "../../models/memory-probe.ts";
+import { parseCpuMax } from "../../models/usable-cores.ts";
+
+const MIB = 2 ** 20;
+const GIB = 2 ** 30;
+
+/** SmolLM2-135M: 30 layers, 3 key-value heads of 64. */
+const shape = {
+  contextLength: 8192,
+  embeddingLength: 576,
+  feedForwardLength: 1536,
+  keyLength: 64,
+  valueLength: 64,
+  numHeads: 9,
+  numKvHeadsPerLayer: Array.from({ length: 30 }, () => 3),
+  usesLatentAttention: false,
+  vocabSize: 49_152,
+};
+
+function planOptions(overrides: Partial<MemoryPlanOptions> = {}): MemoryPlanOptions {
+  return {
+    isGpu: false,
+    shape,
+    weightsBytes: 92 * MIB,
+    memory: { freeBytes: 16 * GIB, totalBytes: 24 * GIB, source: "RAM" },
+    flashAttention: true,
+    maxNumBatchedTokens: 512,
+    cacheTypeK: "f16",
+    cacheTypeV: "f16",
+    kvMemoryBytes: null,
+    gpuMemoryUtilization: 0.9,
+    maxModelLen: null,
+    maxNumSeqs: null,
+    ...overrides,
+  };
+}
+
+test("on CPU the pool holds a typical request for each row, not all of the RAM", () => {
+  const plan = planMemory(planOptions());
+  assert.equal(plan.bytesPerToken, 23_040);
+  assert.equal(plan.maxNumSeqs, 16);
+  assert.equal(plan.numBlocks * plan.blockSize, 16 * 2048);
+  assert.equal(plan.maxModelLen, 8192);
+});
+
+test("with little RAM the pool is a quarter of what is free, and requests are as long as it", () => {
+  const plan = planMemory(
+    planOptions({ memory: { freeBytes: 600 * MIB, totalBytes: GIB, source: "cgroup limit" } }),
+  );
+  const numTokens = plan.numBlocks * plan.blockSize;
+  assert.ok(plan.kvBytes <= 150 * MIB && plan.kvBytes > 100 * MIB);
+  assert.equal(plan.maxModelLen, numTokens);
+  assert.match(plan.reason, /cgroup limit/);
+});
+
+test("on a GPU the pool takes the allowed share, less what must stay free", () => {
+  const memory = { freeBytes: 70 * GIB, totalBytes: 80 * GIB, source: "H100" };
+  const plan = planMemory(planOptions({ isGpu: true, memory }));
+  assert.ok(plan.kvBytes > 60 * GIB && plan.kvBytes < 62 * GIB);
+  assert.equal(plan.maxNumSeqs, 64);
+});
+
+test("--kv-memory is obeyed to the block; quantized caches hold more", () => {
+  const f16 = planMemory(planOptions({ kvMemoryBytes: 64 * MIB }));
+  assert.equal(f16.numBlocks * f16.blockSize, Math.floor((64 * MIB) / 23_040 / 256) * 256);
+  const q8 = planMemory(planOptions({ kvMemoryBytes: 64 * MIB, cacheTypeK: "q8_0", cacheTypeV: "q8_0" }));
+  assert.ok(q8.numBlocks > 1.8 * f16.numBlocks);
+});
+
+test("a plan that cannot hold one request is refused with what would fit", () => {
+  const tooLong = planOptions({ kvMemoryBytes: 64 * MIB, maxModelLen: 8192 });
+  assert.throws(() => planMemory(tooLong), {
+    name: "MemoryPlanError",
+    message: /--max-model-len 2816 would fit/,
+  });
+  const tooSmall = planOptions({ kvMemoryBytes: MIB });
+  assert.throws(() => planMemory(tooSmall), { name: "MemoryPlanError", message: /not even 256 tokens fit/ });
+});
+
+test("a plan never promises what the memory does not have", () => {
+  const anyOptions = fc.record({
+    freeBytes: fc.integer({ min: 0, max: 100 * GIB }),
+    kvMemoryBytes: fc.option(fc.integer({ min: 0, max: 200 * GIB })),
+    maxModelLen: fc.option(fc.integer({ min: 1, max: 200_000 })),
+    maxNumSeqs: fc.option(fc.integer({ min: 1, max: 256 })),
+    isGpu: fc.boolean(),
+  });
+  fc.assert(
+    fc.property(anyOptions, ({ freeBytes, ...rest }) => {
+      const memory = { freeBytes, totalBytes: 100 * GIB, source: "memory" };
+      try {
+        const plan = planMemory(planOptions({ ...rest, memory }));
+        const numTokens = plan.numBlocks * plan.blockSize;
+        assert.ok(Number.isInteger(plan.numBlocks) && plan.numBlocks > 0);
+        assert.equal(numTokens % 256, 0);
+        assert.ok(plan.kvBytes <= freeBytes);
+        assert.ok(plan.maxModelLen >= 1 && plan.maxModelLen <= numTokens);
+      } catch (error) {
+        assert.ok(error instanceof MemoryPlanError, String(error));
+      }
+    }),
+  );
+});
+
+test("the table names blocks, tokens and bytes", () => {
+  const table = formatMemoryPlan(planMemory(planOptions()));
+  assert.match(table, /KV pool +720 MiB = 2048 blocks = 32768 tokens/);
+  assert.match(table, /longest request +8192 tokens/);
+});
+
+test("a cgroup's limit counts, with its reclaimable pages as free; no limit is none", () => {
+  const amount = cgroupAmount("1073741824", "805306368", "anon 1\ninactive_file 268435456\n");
+  assert.deepEqual(amount, { freeBytes: 512 * MIB, totalBytes: GIB, source: "cgroup limit" });
+  assert.equal(cgroupAmount("max", "1", ""), null);
+  assert.equal(cgroupAmount("9223372036854771712", "1", ""), null, "version 1's way to say no limit");
+  assert.equal(cgroupAmount("100", "200", "")?.freeBytes, 0);
+});
+
+test("MemAvailable is read in bytes", () => {
+  assert.equal(
+    parseMeminfo("MemTotal: 100 kB\nMemAvailable:   22693928 kB\n", "MemAvailable"),
+    22_693_928 * 1024,
+  );
+  assert.equal(parseMeminfo("MemTotal: 100 kB\n", "MemAvailable"), null);
+});
+
+test("a CPU quota is cores", () => {
+  assert.equal(parseCpuMax("150000 100000"), 1.5);
+  assert.equal(parseCpuMax("max 100000"), null);
+  assert.equal(parseCpuMax("-1 100000"), null);
+});
