@@ -53,11 +53,6 @@ export const options = {
     default: null,
     defaultText: "auto",
   }),
-  flashAttention: option("Model", "flash-attention", {
-    type: choice("auto", "on", "off"),
-    description: "Flash attention; a quantized V cache needs it",
-    default: "auto",
-  }),
   cacheDir: optional("Model", "cache", {
     type: text("folder"),
     description: "Where downloaded models are kept",
