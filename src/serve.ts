@@ -41,6 +41,7 @@ export async function serve(config: Config, { signal, print }: ServeOptions): Pr
     progress: createProgressSink(process.stderr),
     signal: signal ?? new AbortController().signal,
     offline: config.offline,
+    ...(config.cacheDir !== null && { cacheDir: config.cacheDir }),
   });
   if (resolved.fallbackReason !== null) print(resolved.fallbackReason);
   // Damaged and hostile files are refused here, before any native code sees them.
@@ -129,13 +130,15 @@ function toServerConfig(config: Config, resolved: ResolvedModel): ServerConfig {
     maxQueue: config.maxQueue,
     bodyLimitBytes: config.bodyLimitBytes,
     corsOrigins: config.corsOrigins.length > 0 ? config.corsOrigins : defaultServerConfig.corsOrigins,
+    allowedHosts: config.allowedHosts,
     defaultMaxTokens: config.defaultMaxTokens,
+    defaultSeed: config.seed,
     guardMetrics: config.guardMetrics,
     ssePingIntervalMs: config.ssePingIntervalMs,
     streamBuffer: {
-      ...defaultServerConfig.streamBuffer,
       softBytes: config.streamBufferSoftBytes,
       hardBytes: config.streamBufferHardBytes,
+      maxPausedMs: config.slowReaderTimeoutMs,
     },
   };
 }

@@ -177,7 +177,12 @@ export class EngineClient implements Engine, GenerationPort {
             requestId: (this.#sequenceCount++).toString(36),
             tokens: prompt.tokenIds,
             numReplayedTokens: 0,
-            sampling: { ...request.sampling, choiceIndex },
+            sampling: {
+              ...request.sampling,
+              choiceIndex,
+              // A prompt is scored once for all its choices.
+              promptLogprobs: choiceOfPrompt === 0 ? request.sampling.promptLogprobs : null,
+            },
             maxTokens: request.maxTokens,
             priority: request.priority,
             tenantId: request.tenantId,

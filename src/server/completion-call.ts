@@ -117,6 +117,7 @@ export class CompletionCall implements AdmittedCall {
       maxTokens,
       stopStrings: options.stopStrings,
       includeStopString: options.includeStopString,
+      continuesText: parsed.continuesText,
       priority: caller.priority ?? options.priority,
       tenantId: caller.tenantId,
       // Length-prefixed, so that no caller can spell another's salt.

@@ -160,10 +160,10 @@ export class EngineMetrics implements EngineObserver {
     this.#sizes.maxTokens.observe(request.maxTokens);
     this.#times.e2e.observe(seconds(request.e2eMs));
     this.#times.queue.observe(seconds(request.queueMs));
-    if (request.ttftMs !== null) this.#observeRun(request);
+    // Others never left the queue and would drag the figures to 0.
+    if (request.prefillMs > 0 || request.ttftMs !== null) this.#observeRun(request);
   }
 
-  /** Of requests that got as far as a first token; others would drag the figures to 0. */
   #observeRun(request: FinishedRequest): void {
     const numComputed = request.numPromptTokens - request.numCachedTokens;
     this.#promptTokens.inc(request.numPromptTokens);

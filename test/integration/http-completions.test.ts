@@ -181,6 +181,8 @@ test("defaults and aliases reach the engine", async (t) => {
   });
   const [chat, text, aliased] = server.engine.received;
   assert.equal(chat?.maxTokens, 77);
+  assert.equal(chat?.continuesText, false);
+  assert.equal(text?.continuesText, true);
   assert.equal(chat?.sampling.temperature, 1);
   assert.equal(chat?.sampling.topLogprobs, null);
   assert.equal(chat?.sampling.seed, 5);
@@ -238,4 +240,5 @@ test("the template gets messages, kwargs and the continuation", async (t) => {
       chatTemplateKwargs: { enable_thinking: false, reasoning_effort: "low" },
     },
   ]);
+  assert.equal(server.engine.received[0]?.continuesText, true);
 });

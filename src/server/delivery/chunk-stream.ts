@@ -53,6 +53,8 @@ export class ChunkStream implements CompletionSink {
   readonly #channel: EventChannel;
   readonly #opened: boolean[] = [];
   readonly #startedAtMs = performance.now();
+  /** News of choices that cannot open yet. */
+  #held: (() => void)[] = [];
   #firstTokenAtMs: number | null = null;
   #numCachedTokens = 0;
   #numGeneratedTokens = 0;
@@ -85,10 +87,17 @@ export class ChunkStream implements CompletionSink {
 
   onPromptLogprobs(promptIndex: number, entries: readonly PromptTokenLogprob[]): void {
     this.#format.notePromptLogprobs(promptIndex, entries);
+    const held = this.#held;
+    this.#held = [];
+    for (const deliver of held) deliver();
   }
 
   onDelta(delta: GenerationDelta): void {
     if (this.#isClosed) return;
+    if (!this.#format.canOpen(delta.choiceIndex)) {
+      this.#held.push(() => this.onDelta(delta));
+      return;
+    }
     this.phase = "decode";
     this.#firstTokenAtMs ??= performance.now();
     this.#open(delta.choiceIndex);
@@ -101,6 +110,10 @@ export class ChunkStream implements CompletionSink {
     if (this.#isClosed) return;
     if (end.finishReason !== "stop" && end.finishReason !== "length") {
       this.fail(internalError());
+      return;
+    }
+    if (!this.#format.canOpen(end.choiceIndex)) {
+      this.#held.push(() => this.onChoiceEnd(end));
       return;
     }
     this.#open(end.choiceIndex);

@@ -20,6 +20,7 @@ function parseChat(json: unknown, context: ParseContext): ParsedCompletion {
     defaultMaxTokens: context.config.defaultMaxTokens,
     promptField: "messages",
     maxPromptTextBytes: textBytes(template.messages),
+    continuesText: template.continueFinalMessage,
     tokenize: async (text) => [{ tokenIds: (await text.tokenizeChat(template)).tokenIds }],
     format: (identity) => {
       const wantsLogprobs = options.sampling.topLogprobs !== null;

@@ -33,6 +33,10 @@ export class ChatFormat implements CompletionFormat {
     // Chat answers never repeat their prompt.
   }
 
+  canOpen(): boolean {
+    return true;
+  }
+
   opening(choiceIndex: number, tail: string): string {
     const delta = `{"role":"assistant","content":""}`;
     return `${this.#head(choiceIndex)}${delta},"logprobs":null,"finish_reason":null}]${tail}}`;

@@ -31,6 +31,8 @@ export interface CompletionFormat {
   /** Delivered tokens are shown, so a result must keep them. */
   readonly needsTokens: boolean;
   notePromptLogprobs(promptIndex: number, entries: readonly PromptTokenLogprob[]): void;
+  /** Whether all that a choice's stream starts with is known; its own tokens must wait until then. */
+  canOpen(choiceIndex: number): boolean;
   /** What a choice's stream starts with, before any text; null when it starts with the text. */
   opening(choiceIndex: number, tail: string): string | null;
   delta(delta: GenerationDelta, tail: string): string;

@@ -15,6 +15,8 @@ export interface ParsedCompletion {
   readonly promptField: "messages" | "prompt";
   /** Longest text that one prompt has to tokenize. */
   readonly maxPromptTextBytes: number;
+  /** The output goes on with the prompt's text, instead of starting one of its own. */
+  readonly continuesText: boolean;
   tokenize(text: TextService): Promise<readonly Prompt[]>;
   format(identity: AnswerIdentity, prompts: readonly Prompt[]): CompletionFormat;
 }

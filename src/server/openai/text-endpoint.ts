@@ -27,6 +27,7 @@ function parseText(json: unknown, context: ParseContext): ParsedCompletion {
     defaultMaxTokens,
     promptField: "prompt",
     maxPromptTextBytes: Math.max(...prompts.map(textBytes)),
+    continuesText: true,
     tokenize: (text) => Promise.all(prompts.map((prompt) => tokenizePrompt(prompt, request, text))),
     format: (identity, tokenized) => formatFor(request, context, { identity, prompts: tokenized }),
   };

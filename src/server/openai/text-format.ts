@@ -42,10 +42,15 @@ export class TextFormat implements CompletionFormat {
   }
 
   notePromptLogprobs(promptIndex: number, entries: readonly PromptTokenLogprob[]): void {
-    const known = this.#promptLogprobs.get(promptIndex) ?? [];
+    this.#promptLogprobs.set(promptIndex, [...(this.#promptLogprobs.get(promptIndex) ?? []), ...entries]);
+  }
+
+  /** A prompt is scored with its first choice; another, which need not compute the prompt, may be ahead of that. */
+  canOpen(choiceIndex: number): boolean {
+    if (this.#logprobs === null || this.#options.echoTexts === null) return true;
+    const promptIndex = this.#promptIndex(choiceIndex);
     const numTokens = this.#options.prompts[promptIndex]?.tokenIds.length ?? 0;
-    const numMissing = Math.max(0, numTokens - 1 - known.length);
-    this.#promptLogprobs.set(promptIndex, [...known, ...entries.slice(0, numMissing)]);
+    return (this.#promptLogprobs.get(promptIndex)?.length ?? 0) >= numTokens - 1;
   }
 
   opening(choiceIndex: number, tail: string): string | null {
