@@ -1,5 +1,4 @@
 import type { KvCacheManager } from "../kvcache/kv-cache-manager.ts";
-import { Followers } from "./followers.ts";
 import { RunningSet } from "./running-set.ts";
 import type { Sequence } from "./sequence.ts";
 import { WaitingQueue } from "./waiting-queue.ts";
@@ -7,10 +6,10 @@ import { WaitingQueue } from "./waiting-queue.ts";
 /**
  * All unfinished sequences and where each of them is:
  *
- *   waiting, preempted   queued, or deferred to a leader, or held back while paused
+ *   waiting, preempted   queued, or held back while paused
  *   running              holds a sequence id and blocks; gets rows unless paused
  *
- * Every change of place goes through here, so that queue, blocks and followers always agree.
+ * Every change of place goes through here, so that the queue and the blocks always agree.
  */
 export class Roster {
   readonly running = new RunningSet();
@@ -25,7 +24,7 @@ export class Roster {
   readonly #maxNumSeqs: number;
   readonly #sequences = new Map<string, Sequence>();
   readonly #queue = new WaitingQueue<Sequence>();
-  readonly #followers = new Followers();
+  #passedOver: Sequence[] = [];
   #numWaitingTokens = 0;
 
   constructor(kv: KvCacheManager, maxNumSeqs: number) {
@@ -79,17 +78,22 @@ export class Roster {
     return true;
   }
 
-  /** Waits for the leader to compute their common prefix of `numSharedTokens` tokens. */
-  defer(sequence: Sequence, leader: Sequence, numSharedTokens: number): void {
+  /** Takes a waiting sequence out of this step's turn. */
+  passOver(sequence: Sequence): void {
     this.#queue.remove(sequence);
-    this.#followers.add(sequence, leader, numSharedTokens);
+    this.#passedOver.push(sequence);
+  }
+
+  /** Ends the step: those passed over are back in the queue. */
+  recallPassedOver(): void {
+    for (const sequence of this.#passedOver) this.#queue.push(sequence);
+    this.#passedOver = [];
   }
 
   /** The first `numComputedTokens` tokens of a running sequence are computed. */
   advance(sequence: Sequence, numComputedTokens: number): void {
     sequence.numComputedTokens = numComputedTokens;
     this.#kv.commit(sequence.seqId, numComputedTokens);
-    this.#releaseFollowers(sequence);
   }
 
   /** Running → waiting: its blocks may be evicted; what is left of them when it is admitted again is not recomputed. */
@@ -109,8 +113,7 @@ export class Roster {
 
   pause(sequence: Sequence): void {
     sequence.isPaused = true;
-    if (sequence.status === "running") this.#releaseFollowers(sequence);
-    else if (!this.#queue.remove(sequence)) this.#followers.remove(sequence);
+    this.#queue.remove(sequence);
   }
 
   resume(sequence: Sequence): void {
@@ -135,17 +138,12 @@ export class Roster {
 
   #leaveWaiting(sequence: Sequence): void {
     this.#numWaitingTokens -= sequence.tokens.length;
-    if (!this.#queue.remove(sequence)) this.#followers.remove(sequence);
+    this.#queue.remove(sequence);
   }
 
   #stopRunning(sequence: Sequence, status: "preempted" | "finished"): void {
     this.running.remove(sequence);
     this.#kv.release(sequence.seqId, { retain: true });
     sequence.status = status;
-    this.#releaseFollowers(sequence);
-  }
-
-  #releaseFollowers(leader: Sequence): void {
-    for (const follower of this.#followers.release(leader)) this.#queue.push(follower);
   }
 }

@@ -118,7 +118,7 @@ export class Scheduler {
     for (const promptLogprobs of result.promptLogprobs) this.#reportPromptLogprobs(promptLogprobs, events);
     let numSamples = 0;
     for (const row of batch.rows) {
-      const sample = row.sample ? result.samples[numSamples++]! : null;
+      const sample = row.sample ? result.samples[numSamples++] : null;
       const sequence = this.#roster.get(row.sequence.requestId);
       if (sequence === undefined || sequence !== row.sequence) continue;
       this.#advance(sequence, row, events);
@@ -155,8 +155,8 @@ export class Scheduler {
     }
   }
 
-  #append(sequence: Sequence, sample: Sample, events: SequenceEvent[]): void {
-    if (sample.requestId !== sequence.requestId) throw new Error("samples are not in row order");
+  #append(sequence: Sequence, sample: Sample | undefined, events: SequenceEvent[]): void {
+    if (sample?.requestId !== sequence.requestId) throw new Error("samples are not in row order");
     sequence.tokens.push(sample.tokenId);
     this.#numGeneratedTokens += 1;
     events.push({ kind: "token", sample });

@@ -12,12 +12,11 @@ export class Sequence implements SequenceView, PrefixKey {
   readonly numPromptTokens: number;
   readonly sampling: SamplingParams;
   readonly cacheSalt: string;
-  readonly tenantId: string;
   /** Total order of who goes first; see urgency.ts. */
   readonly urgency: number;
   readonly arrivalIndex: number;
-  /** Length at which generation ends with "length". */
-  readonly maxTokens: number;
+  /** Prompt and output together; reaching it ends the sequence with "length". */
+  readonly maxNumTokens: number;
 
   status: SequenceStatus = "waiting";
   isPaused = false;
@@ -41,10 +40,9 @@ export class Sequence implements SequenceView, PrefixKey {
     this.numPromptTokens = request.tokens.length - request.numReplayedTokens;
     this.sampling = request.sampling;
     this.cacheSalt = request.cacheSalt;
-    this.tenantId = request.tenantId;
     this.urgency = order.urgency;
     this.arrivalIndex = order.arrivalIndex;
-    this.maxTokens = Math.min(this.numPromptTokens + request.maxTokens, maxModelLen);
+    this.maxNumTokens = Math.min(this.numPromptTokens + request.maxTokens, maxModelLen);
   }
 
   get numUncomputedTokens(): number {
@@ -57,7 +55,7 @@ export class Sequence implements SequenceView, PrefixKey {
 
   /** False for a sequence that is only evaluated: its end is known without drawing a token. */
   get wantsToken(): boolean {
-    return this.tokens.length < this.maxTokens;
+    return this.tokens.length < this.maxNumTokens;
   }
 
   get wantsPromptLogprobs(): boolean {

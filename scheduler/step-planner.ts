@@ -1,14 +1,14 @@
 import type { KvCacheManager } from "../kvcache/kv-cache-manager.ts";
 import type { Batch, BatchRow, LogitsWanted } from "./contracts.ts";
-import { numCommonTokens } from "./followers.ts";
+import { numCommonTokens } from "./common-prefix.ts";
 import type { Roster } from "./roster.ts";
 import type { SchedulerOptions } from "./scheduler-options.ts";
 import type { Sequence } from "./sequence.ts";
 import { MIN_CHUNK, type StepTimeModel } from "./step-time-model.ts";
 import { compareUrgency } from "./urgency.ts";
 
-/** Bounds the work of one step when very many requests wait for one prefix; later steps defer the rest. */
-const MAX_DEFERRALS_PER_STEP = 64;
+/** Bounds the work of one step when very many requests wait for one prefix. */
+const MAX_PASSED_OVER = 16;
 
 export interface StepPlannerParts {
   readonly options: SchedulerOptions;
@@ -63,6 +63,7 @@ export class StepPlanner {
       // A sliver of the next prompt would cost more than it brings.
       if (budget < MIN_CHUNK) break;
     }
+    this.#roster.recallPassedOver();
     if (rows.length === 0) return null;
     rows.sort((left, right) => left.sequence.seqId - right.sequence.seqId);
     return { kind: "prefill", rows, numTokens: rows.reduce((sum, row) => sum + row.numTokens, 0) };
@@ -73,39 +74,36 @@ export class StepPlanner {
    * has come: the later a sequence joins, the more of its prefix others have computed by then.
    */
   *#prefillOrder(): Iterable<Sequence> {
-    const started = this.#roster.running.byUrgency.filter((it) => it.isRunnable && !isDecoding(it));
-    const leaders = [...started];
-    let numDeferrals = 0;
-    for (let index = 0, isOpen = true; ;) {
-      const running = started[index];
-      const waiting = isOpen ? this.#roster.nextWaiting() : null;
-      if (waiting === null || (running !== undefined && compareUrgency(running, waiting) < 0)) {
-        if (running === undefined) return;
-        index += 1;
-        yield running;
-      } else if (this.#defer(waiting, leaders)) {
-        numDeferrals += 1;
-        isOpen = numDeferrals < MAX_DEFERRALS_PER_STEP;
-      } else if (this.#admit(waiting)) {
-        leaders.push(waiting);
-        yield waiting;
-      } else {
-        isOpen = false;
-      }
+    const started = this.#roster.running.byUrgency.filter((it) => it.isRunnable && !isDecoding(it)).reverse();
+    for (const ahead: Sequence[] = []; ;) {
+      const sequence = this.#admitBefore(started.at(-1), ahead) ?? started.pop();
+      if (sequence === undefined) return;
+      ahead.push(sequence);
+      yield sequence;
     }
   }
 
-  /** Lets a sequence wait when a more urgent one is computing more of its prefix than the cache has. */
-  #defer(sequence: Sequence, leaders: readonly Sequence[]): boolean {
-    if (!this.#kv.options.canShare || sequence.wantsPromptLogprobs) return false;
-    for (const leader of leaders) {
-      if (compareUrgency(sequence, leader) < 0) continue;
-      const numShared = numCommonTokens(leader, sequence, this.#kv.options.blockSize);
-      if (numShared <= leader.numComputedTokens || numShared <= this.#kv.numCachedTokens(sequence)) continue;
-      this.#roster.defer(sequence, leader, numShared);
-      return true;
+  /** Admits the most urgent waiting sequence, if it comes before `next` and there is room. */
+  #admitBefore(next: Sequence | undefined, ahead: readonly Sequence[]): Sequence | undefined {
+    for (let numPassedOver = 0; numPassedOver < MAX_PASSED_OVER; numPassedOver += 1) {
+      const waiting = this.#roster.nextWaiting();
+      if (waiting === null || (next !== undefined && compareUrgency(next, waiting) < 0)) return undefined;
+      if (!this.#isLed(waiting, ahead)) return this.#admit(waiting) ? waiting : undefined;
+      this.#roster.passOver(waiting);
     }
-    return false;
+    return undefined;
+  }
+
+  /**
+   * True when a sequence computed in this step, a leader, has more of this one's prefix than the cache: it shares
+   * in the next step what it would otherwise compute again. Leaders are ahead in this very step and reach their end
+   * in it, else there would be no budget left for others: nobody waits for a leader that is not running.
+   */
+  #isLed(sequence: Sequence, ahead: readonly Sequence[]): boolean {
+    if (!this.#kv.options.canShare || sequence.wantsPromptLogprobs) return false;
+    const { blockSize } = this.#kv.options;
+    const numShared = Math.max(0, ...ahead.map((leader) => numCommonTokens(leader, sequence, blockSize)));
+    return numShared > 0 && numShared > this.#kv.numCachedTokens(sequence);
   }
 
   /** Only paused sequences give way to a newcomer: they hold seats and blocks without using them. */

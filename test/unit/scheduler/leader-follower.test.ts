@@ -1,19 +1,29 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { FakeEngine, type FakeEngineOptions, range } from "../../support/scheduler-builders.ts";
+import type { StepPlan } from "../../../scheduler/contracts.ts";
+import {
+  createSamplingParams,
+  FakeEngine,
+  type FakeEngineOptions,
+  range,
+} from "../../support/scheduler-builders.ts";
 
 const SHARED = range(0, 32);
 
-/** A leader whose prompt of 40 tokens takes three steps, and a follower with 32 of them in common. */
+/** A leader and a follower with 32 of 40 tokens in common, and budget for both in one step. */
 function createEngine(options: FakeEngineOptions = {}): FakeEngine {
   const engine = new FakeEngine({
     ...options,
     kv: { numBlocks: 64, ...options.kv },
-    scheduler: { maxNumBatchedTokens: 16, ...options.scheduler },
+    scheduler: { maxNumBatchedTokens: 128, maxNumSeqs: 8, ...options.scheduler },
   });
   engine.add({ requestId: "leader", tokens: [...SHARED, ...range(100, 8)] });
   engine.add({ requestId: "follower", tokens: [...SHARED, ...range(200, 8)] });
   return engine;
+}
+
+function rowsOf(plan: StepPlan | null): string[] {
+  return plan!.batches.flatMap((batch) => batch.rows.map((row) => row.sequence.requestId));
 }
 
 function numCachedTokens(engine: FakeEngine, requestId: string): number | undefined {
@@ -21,27 +31,26 @@ function numCachedTokens(engine: FakeEngine, requestId: string): number | undefi
   return event?.kind === "scheduled" ? event.numCachedTokens : undefined;
 }
 
-describe("A sequence whose prefix another one is computing", () => {
-  test("waits for it and shares it", () => {
+describe("A sequence whose prefix another one computes in this step", () => {
+  test("waits for the next step and shares it", () => {
     const engine = createEngine();
-    engine.drain();
-    assert.equal(numCachedTokens(engine, "follower"), 32);
+    assert.deepEqual(rowsOf(engine.step()), ["leader"]);
+    const plan = engine.step();
+    assert.deepEqual(plan!.cacheOps, [{ kind: "share", from: 0, to: 1, numTokens: 32 }]);
+    assert.deepEqual(rowsOf(plan), ["leader", "follower"]);
     assert.equal(engine.scheduler.stats().numPromptTokensComputed, 40 + 8);
   });
 
-  test("joins as soon as the common part is done", () => {
-    const engine = createEngine({ scheduler: { maxNumBatchedTokens: 32 } });
-    engine.step();
-    assert.equal(engine.scheduler.stats().numRunning, 1);
-    const plan = engine.step();
-    assert.deepEqual(plan!.cacheOps, [{ kind: "share", from: 0, to: 1, numTokens: 32 }]);
+  test("does not hold up those behind it", () => {
+    const engine = createEngine();
+    engine.add({ requestId: "other", tokens: range(300, 8) });
+    assert.deepEqual(rowsOf(engine.step()), ["leader", "other"]);
   });
 
-  test("does not hold up those behind it", () => {
-    const engine = createEngine({ scheduler: { maxNumBatchedTokens: 64 } });
-    engine.add({ requestId: "other", tokens: range(300, 8) });
-    const rows = engine.step()!.batches.flatMap((batch) => batch.rows.map((row) => row.sequence.requestId));
-    assert.deepEqual(rows, ["leader", "other"]);
+  test("waits for a prompt in chunks until its last one", () => {
+    const engine = createEngine({ scheduler: { maxNumBatchedTokens: 32 } });
+    engine.drain();
+    assert.equal(numCachedTokens(engine, "follower"), 32);
   });
 
   test("all choices of a request compute their prompt once", () => {
@@ -53,55 +62,50 @@ describe("A sequence whose prefix another one is computing", () => {
   });
 
   test("does not wait for a less urgent one", () => {
-    const engine = new FakeEngine({ kv: { numBlocks: 64 }, scheduler: { maxNumBatchedTokens: 16 } });
-    engine.add({ requestId: "leader", tokens: [...SHARED, 100] });
-    engine.step();
-    engine.add({ requestId: "urgent", tokens: [...SHARED, 200], priority: -1 });
-    const [batch] = engine.step()!.batches;
-    assert.deepEqual(
-      batch!.rows.map((row) => row.sequence.requestId),
-      ["urgent"],
-    );
-    engine.drain();
-    assert.equal(numCachedTokens(engine, "urgent"), 16);
+    const engine = createEngine();
+    engine.add({ requestId: "urgent", tokens: [...SHARED, 400], priority: -1 });
+    assert.deepEqual(rowsOf(engine.step()), ["urgent"]);
   });
 
-  test("does not wait across salts, nor where memory cannot share, nor when it must compute all", () => {
-    const other = createEngine({ kv: { canShare: false } });
-    other.drain();
-    assert.equal(numCachedTokens(other, "follower"), 0);
+  test("does not wait for what the cache has", () => {
+    const engine = createEngine();
+    engine.drain();
+    const sampling = createSamplingParams({ promptLogprobs: 0 });
+    engine.add({ requestId: "computes all", tokens: SHARED, sampling });
+    engine.add({ requestId: "shares", tokens: SHARED });
+    assert.deepEqual(rowsOf(engine.step()), ["computes all", "shares"]);
+    assert.equal(numCachedTokens(engine, "shares"), 28);
+  });
+
+  test("does not wait when it must compute all itself", () => {
+    const engine = createEngine();
+    const sampling = createSamplingParams({ promptLogprobs: 0 });
+    engine.add({ requestId: "scores", tokens: SHARED, sampling });
+    assert.deepEqual(rowsOf(engine.step()), ["leader", "scores"]);
+  });
+
+  test("does not wait across salts, nor where memory cannot share", () => {
+    assert.deepEqual(rowsOf(createEngine({ kv: { canShare: false } }).step()), ["leader", "follower"]);
     const engine = new FakeEngine({ kv: { numBlocks: 64 } });
     engine.add({ requestId: "a", tokens: SHARED, cacheSalt: "a" });
     engine.add({ requestId: "b", tokens: SHARED, cacheSalt: "b" });
-    assert.equal(engine.step()!.batches[0]!.rows.length, 2);
+    assert.deepEqual(rowsOf(engine.step()), ["a", "b"]);
   });
 
-  const interruptions: Readonly<Record<string, (engine: FakeEngine) => void>> = {
-    aborted: (engine) => assert.equal(engine.scheduler.abort("leader"), true),
-    paused: (engine) => engine.scheduler.pause("leader"),
-  };
-  for (const [name, interrupt] of Object.entries(interruptions)) {
-    test(`goes on by itself when the leader is ${name}`, () => {
-      const engine = createEngine();
-      engine.step();
-      interrupt(engine);
-      engine.drain();
-      assert.equal(engine.finishOf("follower"), "length");
-      assert.equal(numCachedTokens(engine, "follower"), 16);
-    });
-  }
+  test("goes on by itself when the leader is aborted before it is done", () => {
+    const engine = createEngine();
+    engine.add({ requestId: "other", tokens: range(300, 8) });
+    engine.scheduler.schedule(0);
+    assert.equal(engine.scheduler.abort("leader"), true);
+    assert.deepEqual(rowsOf(engine.scheduler.schedule(0)), ["other", "follower"].toSorted());
+  });
 
-  test("can be aborted or paused while it waits", () => {
-    for (const verb of ["abort", "pause"] as const) {
-      const engine = createEngine();
-      engine.step();
-      engine.scheduler[verb]("follower");
-      engine.drain();
-      assert.equal(engine.finishOf("leader"), "length");
-      assert.equal(engine.scheduler.hasWork(), false);
-      engine.scheduler.resume("follower");
-      engine.drain();
-      assert.equal(engine.finishOf("follower"), verb === "pause" ? "length" : undefined);
-    }
+  test("any number of followers costs a bounded effort in each step, and none is forgotten", () => {
+    const engine = createEngine();
+    for (const index of range(0, 100))
+      engine.add({ requestId: `more-${index}`, tokens: [...SHARED, 500 + index] });
+    engine.drain();
+    for (const index of range(0, 100)) assert.equal(engine.finishOf(`more-${index}`), "length");
+    assert.equal(engine.scheduler.stats().numPromptTokensComputed, 40 + 8 + 100);
   });
 });

@@ -39,6 +39,13 @@ describe("Scheduler.schedule", () => {
     assert.equal(describePlan(engine.step()), "prefill a[32,40)* b[0,20)*");
   });
 
+  test("does not start a prompt with a sliver of fewer than 16 tokens", () => {
+    const engine = createEngine({ scheduler: { maxNumBatchedTokens: 32 } });
+    engine.add({ requestId: "a", tokens: range(0, 17) });
+    engine.add({ requestId: "b", tokens: range(100, 20) });
+    assert.equal(describePlan(engine.step()), "prefill a[0,17)*");
+  });
+
   test("finishes one prompt before it starts the next", () => {
     const engine = createEngine({ scheduler: { maxNumBatchedTokens: 16 } });
     engine.add({ requestId: "a", tokens: range(0, 32) });
@@ -240,12 +247,10 @@ describe("Scheduler, prompt logprobs", () => {
   });
 
   test("are told once for each token, also when a preempted prompt is computed again", () => {
-    const engine = createEngine({
-      kv: { numBlocks: 12 },
-      scheduler: { maxNumBatchedTokens: 16, maxNumSeqs: 2 },
-    });
+    const engine = createEngine({ kv: { numBlocks: 16 }, scheduler: { maxNumBatchedTokens: 24 } });
+    engine.add({ requestId: "first", tokens: range(200, 8), maxTokens: 1 });
     engine.add({ requestId: "a", tokens: range(0, 40), sampling: scoring, maxTokens: 1 });
-    engine.step();
+    assert.equal(describePlan(engine.step()), "prefill first[0,8)* a[0,16)");
     engine.scheduler.pause("a");
     engine.add({ requestId: "b", tokens: range(100, 40), maxTokens: 1 });
     engine.step();

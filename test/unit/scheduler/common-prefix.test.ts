@@ -1,0 +1,18 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { numCommonTokens } from "../../../scheduler/common-prefix.ts";
+import { Sequence } from "../../../scheduler/sequence.ts";
+import { createSequenceRequest, range } from "../../support/scheduler-builders.ts";
+
+function sequence(tokens: readonly number[], cacheSalt = ""): Sequence {
+  return new Sequence(createSequenceRequest({ tokens, cacheSalt }), { urgency: 0, arrivalIndex: 0 }, 100);
+}
+
+test("numCommonTokens counts whole blocks of one salt, leaving the follower a token to compute", () => {
+  const leader = sequence(range(0, 12));
+  assert.equal(numCommonTokens(leader, sequence([...range(0, 10), 99, 99]), 4), 8);
+  assert.equal(numCommonTokens(leader, sequence(range(0, 12)), 4), 8);
+  assert.equal(numCommonTokens(leader, sequence(range(0, 13)), 4), 12);
+  assert.equal(numCommonTokens(leader, sequence(range(1, 12)), 4), 0);
+  assert.equal(numCommonTokens(leader, sequence(range(0, 12), "salt"), 4), 0);
+});
