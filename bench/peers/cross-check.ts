@@ -1,0 +1,98 @@
+/*
+ * Compares a result of ours with one that guidellm (PyPI) wrote about the same server under the same load,
+ * and keeps the record:
+ *
+ *   node dist/bench/peers/cross-check.js prompts --out prompts.jsonl --count 200 --words 128 --output-tokens 64
+ *   guidellm run --backend kind=openai_http,target=URL,request_format=/v1/completions \
+ *     --profile kind=concurrent,streams=4 --constraint kind=max_requests,value=40 \
+ *     --data kind=json_file,path=prompts.jsonl --output kind=json,path=guidellm.json
+ *   headway bench --url URL --api completions --workload prompts --file prompts.jsonl \
+ *     --concurrency 4 --requests 40 --json ours.json
+ *   node dist/bench/peers/cross-check.js compare --ours ours.json --theirs guidellm.json --out record.json
+ *
+ * Options of guidellm are those of 0.8; older versions name them otherwise. Each tool should run twice in
+ * turn with its own prompts (--seed): a prompt that the other tool has sent is in the server's cache.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+
+import { Command } from "commander";
+
+import { seededWords } from "../load/prompt-writer.ts";
+import { machineFacts } from "../report/machine-facts.ts";
+import { readResult } from "../report/result-file.ts";
+
+/** The largest difference between the two tools that still counts as agreement. */
+const MAX_DIFFERENCE = 0.1;
+
+interface GuidellmReport {
+  benchmarks: { metrics: Record<string, { successful: { median: number; count: number } }> }[];
+}
+
+/** guidellm's ITL is a mean per request, from its first to its last token: our TPOT. */
+const COMPARED = [
+  { name: "TTFT p50", ours: "ttft_sent", theirs: "time_to_first_token_ms" },
+  { name: "ITL p50 (per request)", ours: "tpot", theirs: "inter_token_latency_ms" },
+] as const;
+
+interface PromptOptions {
+  out: string;
+  count: string;
+  words: string;
+  outputTokens: string;
+  seed: string;
+}
+
+function writePrompts({ out, count, words, outputTokens, seed }: PromptOptions): void {
+  const lines = Array.from({ length: Number(count) }, (_, index) => {
+    const prompt = seededWords(Number(seed) * 100_000 + index, Number(words));
+    return JSON.stringify({
+      prompt,
+      max_tokens: Number(outputTokens),
+      output_tokens_count: Number(outputTokens),
+    });
+  });
+  writeFileSync(out, `${lines.join("\n")}\n`);
+}
+
+function compare(options: { ours: string; theirs: string; out: string }): void {
+  const ours = readResult(options.ours);
+  const theirs = JSON.parse(readFileSync(options.theirs, "utf8")) as GuidellmReport;
+  const metrics = theirs.benchmarks[0]?.metrics ?? {};
+  const rows = COMPARED.map(({ name, ours: latency, theirs: metric }) => {
+    const [a, b] = [
+      ours.latency[latency]?.p50 ?? Number.NaN,
+      metrics[metric]?.successful.median ?? Number.NaN,
+    ];
+    return {
+      name,
+      oursMs: a,
+      theirsMs: b,
+      difference: a / b - 1,
+      agrees: Math.abs(a / b - 1) <= MAX_DIFFERENCE,
+    };
+  });
+  for (const { name, oursMs, theirsMs, difference, agrees } of rows) {
+    const numbers = `${oursMs.toFixed(2)} ms, guidellm ${theirsMs.toFixed(2)} ms, ${(difference * 100).toFixed(1)} %`;
+    console.log(`${agrees ? "ok  " : "FAIL"} ${name}: ${numbers}`);
+  }
+  const record = { date: ours.date, server: ours.server, machine: machineFacts(), config: ours.config, rows };
+  writeFileSync(options.out, `${JSON.stringify(record, null, 2)}\n`);
+  process.exitCode = rows.every(({ agrees }) => agrees) ? 0 : 1;
+}
+
+const program = new Command("cross-check");
+program
+  .command("prompts")
+  .requiredOption("--out <file>")
+  .option("--count <n>", "number of prompts", "200")
+  .option("--words <n>", "words in each", "128")
+  .option("--output-tokens <n>", "tokens to ask for", "64")
+  .option("--seed <n>", "chooses the words", "1")
+  .action(writePrompts);
+program
+  .command("compare")
+  .requiredOption("--ours <file>", "a --json result of headway bench")
+  .requiredOption("--theirs <file>", "guidellm's JSON report")
+  .requiredOption("--out <file>", "record to write")
+  .action(compare);
+program.parse();
