@@ -75,73 +75,103 @@ export class MemoryPlanError extends Error {
 
 /** Sizes the KV pool. Pure arithmetic; throws MemoryPlanError when not even one request would fit. */
 export function planMemory(options: MemoryPlanOptions): MemoryPlan {
-  const { shape, memory } = options;
-  const bytesPerToken = kvBytesPerToken(shape, options.cacheTypeK, options.cacheTypeV);
   const maxNumSeqs = options.maxNumSeqs ?? DEFAULT_MAX_NUM_SEQS[options.isGpu ? "gpu" : "cpu"];
-  const { bytes, reason } = kvBudget(options, bytesPerToken, maxNumSeqs);
-  const numTokens = floorTo(bytes / bytesPerToken, POOL_GRAIN_TOKENS);
-  const wantedLen = options.maxModelLen ?? Math.min(trainedLength(shape), Math.max(numTokens, MIN_MODEL_LEN));
-  if (numTokens < wantedLen)
-    throw new MemoryPlanError(explainTooSmall(options, { bytesPerToken, numTokens, wantedLen }));
+  const costs = costsOf(options, maxNumSeqs);
+  const { numTokens, reason } = poolSize(options, costs, maxNumSeqs);
+  const longest = Math.min(trainedLength(options.shape), Math.max(numTokens, MIN_MODEL_LEN));
+  const maxModelLen = options.maxModelLen ?? longest;
+  if (numTokens < maxModelLen)
+    throw new MemoryPlanError(explainTooSmall(options, costs, numTokens, maxModelLen));
   return {
     blockSize: BLOCK_SIZE,
     numBlocks: numTokens / BLOCK_SIZE,
-    bytesPerToken,
-    kvBytes: numTokens * bytesPerToken,
+    bytesPerToken: costs.bytesPerToken,
+    kvBytes: numTokens * costs.bytesPerToken,
     weightsBytes: options.weightsBytes,
-    computeBytes: estimateComputeBytes(options, numTokens),
-    memory,
+    computeBytes: costs.computeBytes + numTokens * costs.computeBytesPerToken,
+    memory: options.memory,
     cacheTypeK: options.cacheTypeK,
     cacheTypeV: options.cacheTypeV,
-    maxModelLen: wantedLen,
+    maxModelLen,
     maxNumSeqs,
     reason,
   };
 }
 
-interface Budget {
-  readonly bytes: number;
-  readonly reason: string;
-}
-
-function kvBudget(options: MemoryPlanOptions, bytesPerToken: number, maxNumSeqs: number): Budget {
-  const { memory, kvMemoryBytes } = options;
-  // The compute buffers depend on the pool's size only without flash attention; a first guess is enough to leave room.
-  const freeBytes = Math.max(0, memory.freeBytes - estimateComputeBytes(options, POOL_GRAIN_TOKENS));
-  if (kvMemoryBytes !== null) {
-    return {
-      bytes: Math.min(kvMemoryBytes, freeBytes),
-      reason: kvMemoryBytes > freeBytes ? "all that is free" : "as asked",
-    };
-  }
-  if (options.isGpu) {
-    const keptFreeBytes = (1 - options.gpuMemoryUtilization) * memory.totalBytes;
-    const share = Math.round(options.gpuMemoryUtilization * 100);
-    return {
-      bytes: Math.max(0, freeBytes - keptFreeBytes),
-      reason: `${share} % of the GPU less weights and buffers`,
-    };
-  }
-  const typicalTokens = Math.min(options.maxModelLen ?? trainedLength(options.shape), TYPICAL_REQUEST_TOKENS);
-  const wantedTokens = Math.max(options.maxModelLen ?? 0, maxNumSeqs * typicalTokens);
-  const wantedBytes = Math.ceil(wantedTokens / POOL_GRAIN_TOKENS) * POOL_GRAIN_TOKENS * bytesPerToken;
-  const shareBytes = DEFAULT_RAM_SHARE * freeBytes;
-  if (wantedBytes <= shareBytes)
-    return { bytes: wantedBytes, reason: `${typicalTokens} tokens for each of ${maxNumSeqs} rows` };
-  return { bytes: shareBytes, reason: `a quarter of the free ${memory.source}` };
+interface Costs {
+  /** KV memory of one token. */
+  readonly bytesPerToken: number;
+  /** Buffers of a call that do not depend on the pool, and what each token of the pool adds to them. */
+  readonly computeBytes: number;
+  readonly computeBytesPerToken: number;
 }
 
 /**
- * Activations of one call plus its rows of logits; without flash attention also the score matrix, which spans every
- * cell of the pool. An estimate that leans to the high side (measured: within a factor of 1.5 on small models).
+ * Buffers hold the activations of one call, its rows of logits and the attention mask, which spans the whole pool;
+ * without flash attention also the matrix of scores, a mask's size for every head.
+ * Leans to the high side: measured 46 MiB (62 estimated) and, without flash attention, 646 MiB (700) for a model of
+ * 135M parameters and a pool of 32,768 tokens.
  */
-export function estimateComputeBytes(options: MemoryPlanOptions, numCells: number): number {
-  const { shape, maxNumBatchedTokens, flashAttention } = options;
-  const activations = 4 * maxNumBatchedTokens * (6 * shape.embeddingLength + 3 * shape.feedForwardLength);
-  const logits = 4 * maxNumOutputs(options.maxNumSeqs ?? DEFAULT_MAX_NUM_SEQS.gpu) * (shape.vocabSize ?? 0);
-  const mask = (flashAttention ? 2 : 4) * maxNumBatchedTokens * numCells;
-  const scores = flashAttention ? 0 : 4 * shape.numHeads * maxNumBatchedTokens * numCells;
-  return activations + logits + mask + scores;
+function costsOf({ shape, ...options }: MemoryPlanOptions, maxNumSeqs: number): Costs {
+  const { maxNumBatchedTokens, flashAttention } = options;
+  const activations = maxNumBatchedTokens * (6 * shape.embeddingLength + 3 * shape.feedForwardLength);
+  const logits = maxNumOutputs(maxNumSeqs) * (shape.vocabSize ?? 0);
+  return {
+    bytesPerToken: kvBytesPerToken(shape, options.cacheTypeK, options.cacheTypeV),
+    computeBytes: 4 * (activations + logits),
+    computeBytesPerToken: maxNumBatchedTokens * (flashAttention ? 2 : 4 * (1 + shape.numHeads)),
+  };
+}
+
+interface PoolSize {
+  readonly numTokens: number;
+  readonly reason: string;
+}
+
+function poolSize(options: MemoryPlanOptions, costs: Costs, maxNumSeqs: number): PoolSize {
+  const { memory, maxModelLen } = options;
+  const freeBytes = Math.max(0, memory.freeBytes - costs.computeBytes);
+  const fitting = (bytes: number): number =>
+    floorToGrain(Math.max(0, bytes) / (costs.bytesPerToken + costs.computeBytesPerToken));
+  if (options.kvMemoryBytes !== null) {
+    const asked = floorToGrain(options.kvMemoryBytes / costs.bytesPerToken);
+    const most = fitting(freeBytes);
+    return asked <= most
+      ? { numTokens: asked, reason: "as asked" }
+      : { numTokens: most, reason: "all that is free, which is less than asked" };
+  }
+  const longest = maxModelLen ?? trainedLength(options.shape);
+  if (options.isGpu) {
+    const keptFreeBytes = (1 - options.gpuMemoryUtilization) * memory.totalBytes;
+    const share = `${Math.round(options.gpuMemoryUtilization * 100)} % of the GPU less weights and buffers`;
+    return smallest(
+      { numTokens: fitting(freeBytes - keptFreeBytes), reason: share },
+      {
+        numTokens: ceilToGrain(maxNumSeqs * longest),
+        reason: `the longest request for each of ${maxNumSeqs} rows`,
+      },
+    );
+  }
+  const typical = Math.min(longest, TYPICAL_REQUEST_TOKENS);
+  return smallest(
+    { numTokens: fitting(DEFAULT_RAM_SHARE * freeBytes), reason: `a quarter of the free ${memory.source}` },
+    {
+      numTokens: ceilToGrain(Math.max(maxModelLen ?? 0, maxNumSeqs * typical)),
+      reason: `${typical} tokens for each of ${maxNumSeqs} rows`,
+    },
+  );
+}
+
+function smallest(first: PoolSize, second: PoolSize): PoolSize {
+  return second.numTokens < first.numTokens ? second : first;
+}
+
+function floorToGrain(numTokens: number): number {
+  return Math.floor(numTokens / POOL_GRAIN_TOKENS) * POOL_GRAIN_TOKENS;
+}
+
+function ceilToGrain(numTokens: number): number {
+  return Math.ceil(numTokens / POOL_GRAIN_TOKENS) * POOL_GRAIN_TOKENS;
 }
 
 /** Rows of logits reserved for one call: decoding needs one a sequence, prompt logprobs are computed in such pieces. */
@@ -149,17 +179,13 @@ export function maxNumOutputs(maxNumSeqs: number): number {
   return Math.max(64, maxNumSeqs);
 }
 
-interface Shortage {
-  readonly bytesPerToken: number;
-  readonly numTokens: number;
-  readonly wantedLen: number;
-}
-
 function explainTooSmall(
   options: MemoryPlanOptions,
-  { bytesPerToken, numTokens, wantedLen }: Shortage,
+  { bytesPerToken }: Costs,
+  numTokens: number,
+  wantedLen: number,
 ): string {
-  const needed = formatBytes(Math.ceil(wantedLen / POOL_GRAIN_TOKENS) * POOL_GRAIN_TOKENS * bytesPerToken);
+  const needed = formatBytes(ceilToGrain(wantedLen) * bytesPerToken);
   const available = formatBytes(options.memory.freeBytes);
   const advice =
     numTokens >= MIN_MODEL_LEN
@@ -171,10 +197,6 @@ function explainTooSmall(
 /** A file that does not say what it was trained for is not limited by that. */
 function trainedLength({ contextLength }: ModelShape): number {
   return contextLength ?? Infinity;
-}
-
-function floorTo(value: number, grain: number): number {
-  return Math.floor(value / grain) * grain;
 }
 
 export function formatBytes(bytes: number): string {

@@ -60,9 +60,17 @@ test("with little RAM the pool is a quarter of what is free, and requests are as
 
 test("on a GPU the pool takes the allowed share, less what must stay free", () => {
   const memory = { freeBytes: 70 * GIB, totalBytes: 80 * GIB, source: "H100" };
+  const big = { ...shape, numKvHeadsPerLayer: Array.from({ length: 32 }, () => 8), contextLength: 131_072 };
+  const plan = planMemory(planOptions({ isGpu: true, memory, shape: big }));
+  assert.ok(plan.kvBytes + plan.computeBytes > 61 * GIB && plan.kvBytes + plan.computeBytes < 62 * GIB);
+  assert.match(plan.reason, /90 % of the GPU/);
+});
+
+test("on a GPU with room for more, every row can have the longest request", () => {
+  const memory = { freeBytes: 70 * GIB, totalBytes: 80 * GIB, source: "H100" };
   const plan = planMemory(planOptions({ isGpu: true, memory }));
-  assert.ok(plan.kvBytes > 60 * GIB && plan.kvBytes < 62 * GIB);
   assert.equal(plan.maxNumSeqs, 64);
+  assert.equal(plan.numBlocks * plan.blockSize, 64 * 8192);
 });
 
 test("--kv-memory is obeyed to the block; quantized caches hold more", () => {
@@ -98,7 +106,7 @@ test("a plan never promises what the memory does not have", () => {
         const numTokens = plan.numBlocks * plan.blockSize;
         assert.ok(Number.isInteger(plan.numBlocks) && plan.numBlocks > 0);
         assert.equal(numTokens % 256, 0);
-        assert.ok(plan.kvBytes <= freeBytes);
+        assert.ok(plan.kvBytes + plan.computeBytes <= freeBytes);
         assert.ok(plan.maxModelLen >= 1 && plan.maxModelLen <= numTokens);
       } catch (error) {
         assert.ok(error instanceof MemoryPlanError, String(error));
