@@ -163,6 +163,7 @@ export class ActiveGeneration implements Generation {
       finishReasons: [...finished, ...Array.from({ length: numCut }, () => cutShortBy ?? "error")],
       numChoices: this.request.numChoices,
       maxTokens: this.request.maxTokens,
+      maxNumGeneratedTokens: Math.max(...this.choices.map((choice) => choice.numGeneratedTokens)),
       tpotMs: this.#tpotMs(),
     });
   }

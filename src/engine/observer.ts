@@ -10,6 +10,8 @@ export interface FinishedRequest {
   readonly numPromptTokens: number;
   readonly numCachedTokens: number;
   readonly numGeneratedTokens: number;
+  /** Of the longest choice. */
+  readonly maxNumGeneratedTokens: number;
   readonly ttftMs: number | null;
   readonly queueMs: number;
   readonly prefillMs: number;

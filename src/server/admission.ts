@@ -4,6 +4,7 @@ import { overloaded } from "./error-mapping.ts";
 export interface AdmittedCall {
   readonly id: string;
   readonly requestId: string;
+  readonly tenantId: string;
   readonly numChoices: number;
   abort(): void;
 }
@@ -37,10 +38,12 @@ export class Admission {
     this.#meanCallMs += (durationMs - this.#meanCallMs) / 16;
   }
 
-  /** Aborts the calls of these ids, which are either the answer's or the x-request-id. */
-  abort(ids: ReadonlySet<string>): void {
-    const named = [...this.#calls].filter((call) => ids.has(call.id) || ids.has(call.requestId));
-    for (const call of named) call.abort();
+  /** Aborts a tenant's calls of these ids, which are either the answer's or the x-request-id. */
+  abort(ids: ReadonlySet<string>, tenantId: string): void {
+    for (const call of this.#calls) {
+      if (call.tenantId !== tenantId) continue;
+      if (ids.has(call.id) || ids.has(call.requestId)) call.abort();
+    }
   }
 
   /** Until the first place is likely to be free: one mean call shared by the rows of the batch. */

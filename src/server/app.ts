@@ -49,6 +49,8 @@ function createInstance({ config, logger }: AppDependencies): FastifyInstance {
     // These bound how long a request may take to arrive, never how long its answer may last.
     requestTimeout: 60_000,
     http: { headersTimeout: 15_000, maxHeaderSize: 16 * 1024 },
+    // While closing, requests are refused by the engine's state, in the same form as at any other time.
+    return503OnClosing: false,
     genReqId: requestIdOf,
     clientErrorHandler: onClientError,
     frameworkErrors: (error, _request, reply) => void sendApiError(reply, toApiError(error)),

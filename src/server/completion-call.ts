@@ -1,4 +1,5 @@
 import type { Generation, GenerationRequest, Prompt } from "../engine/generation.ts";
+import { TextPoolBusyError } from "../text-pool/text-pool-error.ts";
 import { requestAborted } from "./api-error.ts";
 import type { AppDependencies } from "./dependencies.ts";
 import type { CompletionSink, GenerationPhase } from "./delivery/completion-sink.ts";
@@ -40,6 +41,7 @@ export interface PreparedCall {
 export class CompletionCall implements AdmittedCall {
   readonly id: string;
   readonly requestId: string;
+  readonly tenantId: string;
   readonly parsed: ParsedCompletion;
   readonly numChoices: number;
   readonly #options: CompletionCallOptions;
@@ -52,6 +54,7 @@ export class CompletionCall implements AdmittedCall {
     this.#options = options;
     this.id = options.id;
     this.requestId = options.caller.requestId;
+    this.tenantId = options.caller.tenantId;
     this.parsed = options.parsed;
     this.numChoices = options.parsed.numPrompts * options.parsed.options.numChoices;
   }
@@ -68,7 +71,10 @@ export class CompletionCall implements AdmittedCall {
   async prepare(): Promise<PreparedCall> {
     const { parsed, dependencies, maxModelLen, longestPiece } = this.#options;
     refuseOverlongText(parsed, maxModelLen, longestPiece);
-    const prompts = await parsed.tokenize(dependencies.text);
+    const prompts = await parsed.tokenize(dependencies.text).catch((error: unknown) => {
+      if (error instanceof TextPoolBusyError) dependencies.telemetry.engine.onRefused("overloaded");
+      throw error;
+    });
     const maxTokens = boundOutput(parsed, prompts, maxModelLen);
     return { request: this.#toRequest(prompts, maxTokens), format: this.#toFormat(prompts) };
   }

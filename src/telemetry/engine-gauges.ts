@@ -74,6 +74,17 @@ export function registerCacheConfig(registry: Registry, engine: Engine): void {
   });
 }
 
+/** Routers of the Gateway API Inference Extension expect it of every pod; there are no adapters to name. */
+export function registerLoraInfo(registry: Registry): void {
+  const labels = { max_lora: "0", waiting_lora_adapters: "", running_lora_adapters: "" };
+  pull(registry, {
+    name: "vllm:lora_requests_info",
+    help: "LoRA adapters in use; the value is the Unix time",
+    labelNames: ["max_lora", "waiting_lora_adapters", "running_lora_adapters"],
+    collect: (gauge) => gauge.set(labels, Math.floor(Date.now() / 1000)),
+  });
+}
+
 /** Cached blocks count as room, since they are given up when needed. */
 function kvUsage({ blocks }: SchedulerStats): number {
   return blocks.total === 0 ? 0 : blocks.used / blocks.total;

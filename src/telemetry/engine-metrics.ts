@@ -45,7 +45,10 @@ export class EngineMetrics implements EngineObserver {
   readonly #batchSequences: Histogram;
   readonly #stepSeconds: Histogram<"phase">;
   readonly #times: Record<"e2e" | "queue" | "inference" | "prefill" | "decode", Histogram>;
-  readonly #sizes: Record<"prompt" | "generated" | "maxTokens" | "prefilled" | "choices", Histogram>;
+  readonly #sizes: Record<
+    "prompt" | "generated" | "maxGenerated" | "maxTokens" | "prefilled" | "choices",
+    Histogram
+  >;
   #numThreads = 0;
   #numAccepted = 0;
   #numClosed = 0;
@@ -95,6 +98,7 @@ export class EngineMetrics implements EngineObserver {
     this.#sizes = {
       prompt: this.#histogram("vllm:request_prompt_tokens", buckets.requestTokens),
       generated: this.#histogram("vllm:request_generation_tokens", buckets.requestTokens),
+      maxGenerated: this.#histogram("vllm:request_max_num_generation_tokens", buckets.requestTokens),
       maxTokens: this.#histogram("vllm:request_params_max_tokens", buckets.requestTokens),
       prefilled: this.#histogram("vllm:request_prefill_kv_computed_tokens", buckets.requestTokens),
       choices: this.#histogram("vllm:request_params_n", buckets.numChoices),
@@ -173,6 +177,7 @@ export class EngineMetrics implements EngineObserver {
     this.#sizes.prompt.observe(request.numPromptTokens);
     this.#sizes.prefilled.observe(numComputed);
     this.#sizes.generated.observe(request.numGeneratedTokens);
+    this.#sizes.maxGenerated.observe(request.maxNumGeneratedTokens);
     this.#times.inference.observe(seconds(request.prefillMs + request.decodeMs));
     this.#times.prefill.observe(seconds(request.prefillMs));
     this.#times.decode.observe(seconds(request.decodeMs));

@@ -1,7 +1,7 @@
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Engine } from "../engine/generation.ts";
 import { EngineMetrics } from "./engine-metrics.ts";
-import { registerCacheConfig, registerEngineGauges } from "./engine-gauges.ts";
+import { registerCacheConfig, registerEngineGauges, registerLoraInfo } from "./engine-gauges.ts";
 import { ServerMetrics } from "./server-metrics.ts";
 
 /**
@@ -25,6 +25,7 @@ export class Telemetry {
   watch(engine: Engine): void {
     registerEngineGauges(this.#modelRegistry, engine);
     registerCacheConfig(this.#processRegistry, engine);
+    registerLoraInfo(this.#processRegistry);
   }
 
   get contentType(): string {

@@ -103,6 +103,25 @@ test("tenants share no cached prefixes and salts cannot be forged", async (t) =>
   assert.equal(new Set(engine.received.map((request) => request.tenantId)).size, 2);
 });
 
+test("a tenant aborts its own requests only", async (t) => {
+  const server = await createTestServer(t, { ...keyed, engine: { stepMs: null } });
+  const abortAs = (key: string) =>
+    server.app.inject({
+      method: "POST",
+      url: "/abort_requests",
+      headers: { "x-api-key": key },
+      payload: { request_ids: ["mine"] },
+    });
+  const headers = { "x-api-key": "secret-1", "x-request-id": "mine" };
+  const answer = server.app.inject({ method: "POST", url: "/v1/completions", headers, payload: completion });
+  while (server.engine.active.size === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await abortAs("secret-2");
+  assert.equal(server.engine.active.size, 1);
+  await abortAs("secret-1");
+  assert.equal(server.engine.active.size, 0);
+  assert.equal((await answer).statusCode, 400);
+});
+
 test("wrong method, unknown route, wrong content type", async (t) => {
   const { app } = await createTestServer(t);
   const wrongMethod = await app.inject({ url: "/v1/chat/completions" });

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { test } from "node:test";
+import { ChatTemplateError } from "../../models/text/chat-template-error.ts";
 import { GenerationError } from "../../src/engine/generation.ts";
+import { TextPoolBusyError, TextPoolError } from "../../src/text-pool/text-pool-error.ts";
 import { parseChunks } from "../support/sse.ts";
 import { createTestServer, listen } from "../support/test-server.ts";
 import type { TestServer } from "../support/test-server.ts";
@@ -172,6 +174,32 @@ test("refusals of the engine keep their status and their wait", async (t) => {
       if (status === 500) assert.doesNotMatch(response.body, /secret/);
     }
   }
+  assert.equal(await load(server), 0);
+});
+
+test("failures of the text pool keep their status", async (t) => {
+  const server = await createTestServer(t);
+  const rejections =
+    'headway_admission_rejections_total{reason="queue_requests",model_name="test/model",engine="0"}';
+  const cases: [Error, number, string][] = [
+    [new TextPoolBusyError(), 503, "overloaded"],
+    [new TextPoolError("closed", "closed"), 503, "shutting_down"],
+    [new TextPoolError("input_too_large", "The text is too long."), 400, "invalid_value"],
+    [new TextPoolError("template_timeout", "The template took too long."), 400, "invalid_value"],
+    [new TextPoolError("worker_crashed", "/secret/path"), 500, "internal_error"],
+    [new ChatTemplateError("Roles must alternate."), 400, "invalid_value"],
+    [new RangeError("/secret/path"), 500, "internal_error"],
+  ];
+  for (const [failure, status, code] of cases) {
+    server.text.failure = failure;
+    const payload = { messages: [{ role: "user", content: "hi" }], stream: true };
+    const response = await server.app.inject({ method: "POST", url: "/v1/chat/completions", payload });
+    assert.equal(response.statusCode, status, failure.message);
+    assert.equal(response.json<{ error: { code: string } }>().error.code, code);
+    assert.equal(response.headers["x-should-retry"], status === 500 ? "false" : undefined);
+    assert.doesNotMatch(response.body, /secret/);
+  }
+  assert.equal(await metric(server, rejections), 1);
   assert.equal(await load(server), 0);
 });
 

@@ -23,7 +23,7 @@ export function registerOperationRoutes(app: FastifyInstance, context: ServerCon
 
   const abortRoute = { body: abortSchema, tags, summary: "Abort requests by id" };
   app.post("/abort_requests", { schema: abortRoute }, (request) => {
-    admission.abort(new Set(checkAbortBody(request.body).request_ids));
+    admission.abort(new Set(checkAbortBody(request.body).request_ids), request.tenantId);
     return {};
   });
 }

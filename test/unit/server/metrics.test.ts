@@ -14,6 +14,7 @@ const finished = (overrides: Partial<FinishedRequest> = {}): FinishedRequest => 
   numPromptTokens: 30,
   numCachedTokens: 10,
   numGeneratedTokens: 5,
+  maxNumGeneratedTokens: 5,
   ttftMs: 40,
   queueMs: 10,
   prefillMs: 30,
@@ -153,6 +154,7 @@ test("a finished request is seen in seconds and tokens", async () => {
     request_prompt_tokens: 30,
     request_prefill_kv_computed_tokens: 20,
     request_generation_tokens: 5,
+    request_max_num_generation_tokens: 5,
     request_params_max_tokens: 100,
   };
   for (const [name, sum] of Object.entries(sums)) {
