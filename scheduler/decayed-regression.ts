@@ -54,6 +54,7 @@ export class DecayedRegression {
   #clamp(features: readonly number[], value: number): number {
     if (this.#numObservations < NUM_WARM_UP) return value;
     const expected = this.predict(features);
+    if (expected === 0) return value;
     return Math.min(Math.max(value, expected / MAX_SURPRISE), expected * MAX_SURPRISE);
   }
 

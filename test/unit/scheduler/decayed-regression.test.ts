@@ -45,6 +45,13 @@ describe("DecayedRegression", () => {
     assertClose(regression.predict([512, 1]), 1024, 0.01);
   });
 
+  test("recovers from a start at zero", () => {
+    const regression = new DecayedRegression(2, 0.9);
+    for (let index = 0; index < 10; index += 1) regression.observe([1, 1], 0);
+    for (let index = 0; index < 100; index += 1) regression.observe([1, 1], 10);
+    assertClose(regression.predict([1, 1]), 10, 0.05);
+  });
+
   test("never predicts less for more", () => {
     const regression = new DecayedRegression(2, 0.98);
     for (let x = 1; x <= 20; x += 1) regression.observe([1, x], 100 - x);
