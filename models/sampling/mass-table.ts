@@ -1,4 +1,5 @@
 import { NUM_STEPS, STEPS_PER_NAT, exp2Steps } from "./exp2-table.ts";
+import { argmax } from "./top-tokens.ts";
 
 /** The bucket of everything too unlikely to be drawn. */
 const DISCARD = NUM_STEPS;
@@ -24,18 +25,18 @@ export class MassTable {
     this.#buckets = new Uint16Array(vocabSize);
   }
 
-  /** Reads the logits; they must stay as they are until the draw. False when no logit is a finite number. */
+  /** Reads the logits; they must stay as they are until the draw. False when the largest is no finite number. */
   build(logits: Float32Array, temperature: number): boolean {
-    const max = finiteMax(logits);
-    if (max === -Infinity) return false;
+    const max = logits[argmax(logits)]!;
+    if (!Number.isFinite(max)) return false;
     const scale = STEPS_PER_NAT / temperature;
     const masses = this.#masses.fill(0);
     const buckets = this.#buckets;
     let total = 0;
     for (let token = 0; token < logits.length; token += 1) {
       const steps = (max - logits[token]!) * scale;
-      // The form of the test sends NaN, -Infinity and (negative steps) +Infinity to the discarded.
-      if (steps >= 0 && steps < NUM_STEPS) {
+      // NaN fails the test too and is discarded like -Infinity.
+      if (steps < NUM_STEPS) {
         const mass = exp2Steps(steps);
         const bucket = steps | 0;
         buckets[token] = bucket;
@@ -146,13 +147,4 @@ export class MassTable {
   #massOf(token: number): number {
     return exp2Steps(this.#stepsOf(token));
   }
-}
-
-function finiteMax(logits: Float32Array): number {
-  let max = -Infinity;
-  for (let token = 0; token < logits.length; token += 1) {
-    const value = logits[token]!;
-    if (value > max && value < Infinity) max = value;
-  }
-  return max;
 }
