@@ -1,5 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 
+import { above, atLeast, share, wholeAtLeast } from "./option-numbers.ts";
+
 import { LOAD_SHAPE_HELP } from "./load/load-shape.ts";
 import { SLO_HELP } from "./measure/slo.ts";
 import { LENGTH_HELP } from "./workloads/length-distribution.ts";
@@ -55,38 +57,6 @@ export interface BenchOptionValues {
   maxLag: number;
 }
 
-/** A number option above or at a minimum. */
-const atLeast =
-  (minimum: number) =>
-  (text: string): number => {
-    const value = text === "inf" ? Infinity : Number(text);
-    if (text.trim() === "" || !(value >= minimum))
-      throw new InvalidArgumentError(`a number of at least ${minimum} is expected.`);
-    return value;
-  };
-
-const wholeAtLeast =
-  (minimum: number) =>
-  (text: string): number => {
-    const value = atLeast(minimum)(text);
-    if (!Number.isInteger(value)) throw new InvalidArgumentError("a whole number is expected.");
-    return value;
-  };
-
-const above =
-  (minimum: number) =>
-  (text: string): number => {
-    const value = atLeast(minimum)(text);
-    if (value === minimum) throw new InvalidArgumentError(`a number above ${minimum} is expected.`);
-    return value;
-  };
-
-const share = (text: string): number => {
-  const value = atLeast(0)(text);
-  if (value > 1) throw new InvalidArgumentError("a share between 0 and 1 is expected.");
-  return value;
-};
-
 const append = (text: string, previous: string[]): string[] => [...previous, text];
 
 /** Everything that describes target, load and workload; shared by all bench commands. */
@@ -127,7 +97,7 @@ function choice(...allowed: string[]) {
 function addTargetOptions(command: Command): void {
   command
     .optionsGroup("Server:")
-    .option("--url <url>", "address of the server, with or without /v1", "http://127.0.0.1:8080")
+    .option("--url <url>", "address of the server, with or without /v1", "http://127.0.0.1:8000")
     .addOption(
       new Option("--api <api>", "endpoint to load")
         .choices(["chat", "completions", "websocket", "embeddings"])

@@ -15,7 +15,7 @@ Examples:
   headway bench --rate 4 --duration 60 --warmup 10 --slo ttft=500,itl=50 --html report.html
   headway bench --workload intruder --rate 2 --duration 60 --json new.json --baseline old.json --fail-if 'itl.p99>1.1x'
   headway bench search --slo mlperf-llama3.1-8b-interactive --duration 60
-  headway bench compare --url http://127.0.0.1:8080 --url-b http://127.0.0.1:9090 --repeat 5
+  headway bench compare --url http://127.0.0.1:8000 --url-b http://127.0.0.1:9090 --repeat 5
 
 Metrics in conditions: ${METRIC_HELP}
 

@@ -7,6 +7,7 @@ import type { BenchOptionValues } from "../bench-options.ts";
 import type { RunSummary } from "../measure/run-summary.ts";
 
 import { addBenchOptions } from "../bench-options.ts";
+import { above, share, wholeAtLeast } from "../option-numbers.ts";
 import { summarizeRun } from "../measure/run-summary.ts";
 import { windowOptions } from "../report/bench-result.ts";
 import { formatMs, formatPercent, formatRate } from "../report/format.ts";
@@ -18,12 +19,12 @@ import { EXIT } from "./exit-codes.ts";
 import { prepareTarget } from "./prepare-target.ts";
 
 interface SearchOptionValues extends BenchOptionValues {
-  attainment: string;
-  fromRate: string;
-  maxRate: string;
-  tolerance: string;
-  confirm: string;
-  maxTrials: string;
+  attainment: number;
+  fromRate: number;
+  maxRate: number;
+  tolerance: number;
+  confirm: number;
+  maxTrials: number;
   json?: string;
 }
 
@@ -38,12 +39,12 @@ export function createSearchCommand(): Command {
     .helpOption("-h, --help", "explain the options");
   return addBenchOptions(command)
     .optionsGroup("Search:")
-    .option("--attainment <share>", "share of requests that must meet the SLO", "0.99")
-    .option("--from-rate <r>", "first rate tried", "1")
-    .option("--max-rate <r>", "never try more", "10000")
-    .option("--tolerance <share>", "how exact the answer is", "0.05")
-    .option("--confirm <n>", "trials with other seeds that the answer must pass", "2")
-    .option("--max-trials <n>", "give up after this many trials", "40")
+    .option("--attainment <share>", "share of requests that must meet the SLO", share, 0.99)
+    .option("--from-rate <r>", "first rate tried", above(0), 1)
+    .option("--max-rate <r>", "never try more", above(0), 10_000)
+    .option("--tolerance <share>", "how exact the answer is", above(0), 0.05)
+    .option("--confirm <n>", "trials with other seeds that the answer must pass", wholeAtLeast(0), 2)
+    .option("--max-trials <n>", "give up after this many trials", wholeAtLeast(1), 40)
     .option("--json <file>", "write all trials and the answer");
 }
 
@@ -55,7 +56,7 @@ export async function searchCommand(options: SearchOptionValues): Promise<number
     duration: options.duration ?? DEFAULT_TRIAL_SECONDS,
   });
   const calibration = await calibrationOf(config);
-  const wanted = Number(options.attainment);
+  const wanted = options.attainment;
   const summaries: RunSummary[] = [];
   const found = await findMaxRate(async (rate, index) => {
     const trial = trialConfig(config, rate);
@@ -94,11 +95,11 @@ function trialConfig(config: BenchConfig, rate: number): BenchConfig {
 
 function searchLimits(options: SearchOptionValues) {
   return {
-    fromRate: Number(options.fromRate),
-    maxRate: Number(options.maxRate),
-    tolerance: Number(options.tolerance),
-    numConfirmations: Number(options.confirm),
-    maxTrials: Number(options.maxTrials),
+    fromRate: options.fromRate,
+    maxRate: options.maxRate,
+    tolerance: options.tolerance,
+    numConfirmations: options.confirm,
+    maxTrials: options.maxTrials,
   };
 }
 

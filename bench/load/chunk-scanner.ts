@@ -15,6 +15,7 @@ const TOKEN_LOGPROBS = key("token_logprobs");
 const LOGPROB = key("logprob");
 const FINISH_REASON = key("finish_reason");
 const ERROR = key("error");
+const TIMINGS = key("timings");
 
 /*
  * Why bytes can be searched without parsing: inside a JSON string a quote is always escaped, so the
@@ -72,6 +73,11 @@ export function finishReason(payload: Buffer): string | null {
   const start = valueStart(payload, FINISH_REASON, 0);
   if (start === -1 || payload[start] !== QUOTE) return null;
   return payload.toString("utf8", start + 1, payload.indexOf(QUOTE, start + 1));
+}
+
+/** Whether the chunk carries llama-server's timings. */
+export function hasTimings(payload: Buffer): boolean {
+  return payload.includes(TIMINGS);
 }
 
 /** Whether the chunk reports a failure: a top-level `error` that is not null. */

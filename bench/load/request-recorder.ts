@@ -21,8 +21,10 @@ interface FinalBody {
     completion_tokens?: number;
     prompt_tokens_details?: { cached_tokens?: number } | null;
   } | null;
-  metrics?: { queue_time_ms?: number; queued_ms?: number } | null;
-  timings?: { queue_ms?: number } | null;
+  /** vLLM's. */
+  metrics?: { queue_time_ms?: number } | null;
+  /** llama-server's and Headway's. */
+  timings?: { prompt_ms?: number } | null;
 }
 
 /** Round to a microsecond: the JSONL stays small and nothing measured is finer. */
@@ -47,6 +49,7 @@ export class RequestRecorder {
   #pendingTokens = 0;
   #source: TokenCountSource = "chunks";
   #lastUsage: Buffer | null = null;
+  #lastTimings: Buffer | null = null;
   #finishReason: string | null = null;
   #isDone = false;
 
@@ -77,6 +80,7 @@ export class RequestRecorder {
     if (!isText && chunk.hasError(payload)) throw streamError(payload);
     this.#pendingTokens += this.#countTokens(payload, isText);
     if (isText) this.#textChunk(payload, nowMs);
+    else if (chunk.hasTimings(payload)) this.#lastTimings = payload;
     this.#finishReason = chunk.finishReason(payload) ?? this.#finishReason;
   }
 
@@ -110,8 +114,7 @@ export class RequestRecorder {
       cachedTokens: final.usage?.prompt_tokens_details?.cached_tokens ?? null,
       outputTokens: usedTokens ?? this.#numTokens,
       tokenCountSource: this.#source,
-      serverQueueMs:
-        final.metrics?.queue_time_ms ?? final.metrics?.queued_ms ?? final.timings?.queue_ms ?? null,
+      serverQueueMs: this.#serverQueueMs(final),
       finishReason: this.#finishReason,
       status: this.#status,
       requestId: this.#requestId,
@@ -182,13 +185,27 @@ export class RequestRecorder {
     return null;
   }
 
+  /** As the server reports it, else what of the TTFT was not the prefill time that it reports. */
+  #serverQueueMs({ metrics, timings }: FinalBody): number | null {
+    const reported = metrics?.queue_time_ms;
+    const firstMs = this.#chunkMs[0];
+    if (reported !== undefined) return reported;
+    if (timings?.prompt_ms === undefined || firstMs === undefined) return null;
+    return toMicros(Math.max(0, firstMs - this.#sentMs - timings.prompt_ms));
+  }
+
+  /** Usage and timings, which servers put into one last chunk or into two. */
   #parseFinal(): FinalBody {
-    if (this.#lastUsage === null) return {};
-    try {
-      return JSON.parse(this.#lastUsage.toString()) as FinalBody;
-    } catch {
-      return {};
-    }
+    return { ...parseOrEmpty(this.#lastTimings), ...parseOrEmpty(this.#lastUsage) };
+  }
+}
+
+function parseOrEmpty(payload: Buffer | null): FinalBody {
+  if (payload === null) return {};
+  try {
+    return JSON.parse(payload.toString()) as FinalBody;
+  } catch {
+    return {};
   }
 }
 

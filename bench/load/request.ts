@@ -81,7 +81,7 @@ export interface RequestRecord {
   cachedTokens: number | null;
   outputTokens: number;
   tokenCountSource: TokenCountSource;
-  /** Queue time the server reports about itself, where it does. */
+  /** Wait in the server before prefill, where it can be told; see RequestRecorder. */
   serverQueueMs: number | null;
   finishReason: string | null;
   status: number | null;

@@ -11,7 +11,8 @@ export const DEFINITIONS = {
   e2el_sent: "E2EL from the moment the request was sent.",
   client_queue:
     "Wait inside the client: sent - scheduled (the client's own lag, plus the wait for --concurrency in an open loop).",
-  server_queue: "Queue time the server reports about itself (metrics.queue_time_ms), where it does.",
+  server_queue:
+    "Queue time in the server: as it reports it (metrics.queue_time_ms), else TTFT from sent minus the prefill time that it reports (timings.prompt_ms).",
   stall: "Longest silence in a stream: the largest gap between two chunks of one request.",
 } as const;
 

@@ -139,6 +139,20 @@ describe("the request recorder", () => {
     assert.deepEqual([made.outputTokens, made.tokenCountSource], [3, "usage"]);
   });
 
+  it("finds the server's queue time, reported or derived from its prefill time", () => {
+    const timings = bytes({ choices: [{ finish_reason: "length" }], timings: { prompt_ms: 4 } });
+    // Sent at 101, first text at 110: 9 ms, of which 4 are prefill.
+    const derived = record("usage", [
+      chat({ content: "a" }),
+      timings,
+      bytes({ choices: [], ...usage(1) }),
+    ]).made;
+    assert.deepEqual([derived.serverQueueMs, derived.promptTokens], [5, 21]);
+    const metrics = bytes({ choices: [], ...usage(1), metrics: { queue_time_ms: 2.5 } });
+    assert.equal(record("usage", [chat({ content: "a" }), END, metrics]).made.serverQueueMs, 2.5);
+    assert.equal(record("usage", [chat({ content: "a" }), END]).made.serverQueueMs, null);
+  });
+
   it("names what went wrong", () => {
     assert.throws(() => record("usage", [bytes({ error: { message: "died" } })]), RequestError);
     assert.equal(record("usage", [chat({ content: "a" })]).made.errorKind, "incomplete");
