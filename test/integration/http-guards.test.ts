@@ -80,6 +80,8 @@ test("metrics can be put behind the key; the documentation is open and comes fro
   assert.equal((await app.inject({ url: "/metrics" })).statusCode, 401);
   const headers = { "x-api-key": "secret-1" };
   assert.equal((await app.inject({ url: "/metrics", headers })).statusCode, 200);
+  const redirect = await app.inject({ url: "/docs" });
+  assert.equal(redirect.headers.location, "/docs/");
   const page = await app.inject({ url: "/docs/" });
   assert.equal(page.statusCode, 200);
   assert.doesNotMatch(page.body, /(src|href)="(https?:)?\/\//);

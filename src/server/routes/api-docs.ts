@@ -1,8 +1,10 @@
 import swagger from "@fastify/swagger";
-import apiReference from "@scalar/fastify-api-reference";
+import fastify from "fastify";
 import type { FastifyInstance } from "fastify";
 
-/** The OpenAPI document, and a page that shows it; the page's script comes from this server too. */
+const documentPath = "/openapi.json";
+
+/** The OpenAPI document, and a page that shows it. Nothing on the page comes from another server. */
 export async function registerApiDocs(app: FastifyInstance, version: string): Promise<void> {
   await app.register(swagger, {
     openapi: {
@@ -13,19 +15,30 @@ export async function registerApiDocs(app: FastifyInstance, version: string): Pr
     },
   });
   const open = { isPublic: true };
-  app.get("/openapi.json", { config: open, schema: { hide: true } }, () => app.swagger());
-  await app.register(async (scope) => {
-    scope.addHook("onRoute", (route) => {
-      route.config = { ...route.config, ...open };
+  app.get(documentPath, { config: open, schema: { hide: true } }, () => app.swagger());
+
+  let viewer: Promise<FastifyInstance> | null = null;
+  for (const path of ["/docs", "/docs/*"]) {
+    app.get(path, { config: open, schema: { hide: true } }, async (request, reply) => {
+      const page = await (await (viewer ??= createViewer())).inject({ url: request.url });
+      return reply.code(page.statusCode).headers(page.headers).send(page.rawPayload);
     });
-    await scope.register(apiReference, {
-      routePrefix: "/docs",
-      configuration: {
-        url: "/openapi.json",
-        withDefaultFonts: false,
-        telemetry: false,
-        agent: { disabled: true },
-      },
-    });
+  }
+}
+
+/** An app of its own, made for the first visitor: its script is 5 MB, which few servers ever show to anyone. */
+async function createViewer(): Promise<FastifyInstance> {
+  const { default: apiReference } = await import("@scalar/fastify-api-reference");
+  const viewer = fastify();
+  await viewer.register(apiReference, {
+    routePrefix: "/docs",
+    configuration: {
+      pageTitle: "Headway API",
+      url: documentPath,
+      withDefaultFonts: false,
+      telemetry: false,
+      agent: { disabled: true },
+    },
   });
+  return viewer;
 }

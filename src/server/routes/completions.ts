@@ -11,20 +11,28 @@ import { chatEndpoint } from "../openai/chat-endpoint.ts";
 import type { CompletionEndpoint } from "../openai/endpoint.ts";
 import { textEndpoint } from "../openai/text-endpoint.ts";
 import { chatCompletionSchema, completionSchema } from "../schemas/bodies.ts";
+import { chatCompletionAnswer, completionAnswer, errorSchema } from "../schemas/responses.ts";
 import type { ServerContext } from "../server-context.ts";
 
 /** Routes that generate text. */
 export function registerCompletionRoutes(app: FastifyInstance, context: ServerContext): void {
+  const tags = ["Completions"];
   for (const prefix of ["/v1", ""]) {
     const chatSchema = {
       body: chatCompletionSchema,
-      tags: ["Completions"],
+      response: { 200: chatCompletionAnswer, default: errorSchema },
+      tags,
       summary: "Answer a conversation",
     };
     app.post(`${prefix}/chat/completions`, { schema: hideAlias(chatSchema, prefix) }, (request, reply) =>
       complete(chatEndpoint, context, request, reply),
     );
-    const textSchema = { body: completionSchema, tags: ["Completions"], summary: "Continue a text" };
+    const textSchema = {
+      body: completionSchema,
+      response: { 200: completionAnswer, default: errorSchema },
+      tags,
+      summary: "Continue a text",
+    };
     app.post(`${prefix}/completions`, { schema: hideAlias(textSchema, prefix) }, (request, reply) =>
       complete(textEndpoint, context, request, reply),
     );
