@@ -24,6 +24,7 @@ function runTests(files, runnerOptions) {
     "--enable-source-maps",
     "--test",
     "--test-concurrency=2",
+    "--test-reporter=spec",
     `--test-timeout=${testTimeoutMs}`,
     ...runnerOptions,
     ...files,
