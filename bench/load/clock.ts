@@ -1,10 +1,12 @@
-import { setTimeout as delay } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 
 /** Time as the load runner sees it: milliseconds since the start of the run. */
 export interface Clock {
   now(): number;
   /** Resolves at or after `timeMs`, never before. */
   sleepUntil(timeMs: number): Promise<void>;
+  /** Lets everything that is ready happen first. */
+  giveWay(): Promise<void>;
 }
 
 /** Node's timers count in 32 bits; longer waits are taken in pieces. */
@@ -38,5 +40,9 @@ export class MonotonicClock implements Clock {
       // Timers may fire a little early; the loop then waits once more instead of sending early.
       await delay(Math.min(Math.max(1, Math.floor(restMs)), MAX_TIMER_MS));
     }
+  }
+
+  giveWay(): Promise<void> {
+    return nextTurn();
   }
 }

@@ -26,6 +26,20 @@ export interface LoadRunnerOptions {
   onRecord: (record: RequestRecord) => void;
 }
 
+interface SessionStart {
+  numbered: NumberedSession;
+  atMs: number;
+  first: ScheduledRequest;
+  prepared: PreparedRequest;
+}
+
+/**
+ * Requests whose text is written ahead of their time, so that a burst of long prompts is not held up by
+ * writing them; none is begun when the next one is due within the margin.
+ */
+const MAX_PREPARED = 64;
+const PREPARE_MARGIN_MS = 5;
+
 /**
  * Drives one worker's part of the load.
  *
@@ -64,19 +78,37 @@ export class LoadRunner {
   }
 
   async #runOpenLoop(): Promise<void> {
-    const { clock, sender } = this.#options;
-    const arrivals = (this.#options.arrivals as Iterable<number>)[Symbol.iterator]();
-    for (const numbered of numberSessions(this.#options.sessions, this.#options.load.maxRequests)) {
-      const drawnMs = arrivals.next().value as number;
-      const atMs = numbered.session.atMs ?? drawnMs;
-      if (atMs >= this.#endMs()) break;
-      if (!this.#isMine(numbered)) continue;
-      const first = this.#schedule(numbered, { turn: 0, scheduledMs: atMs, history: [] });
-      const prepared = sender.prepare(first);
-      await clock.sleepUntil(atMs);
-      this.#track(this.#runSession(numbered, first, prepared));
+    const { clock } = this.#options;
+    const starts = this.#starts();
+    const ahead: SessionStart[] = [];
+    for (;;) {
+      const next = ahead.shift() ?? starts.next().value;
+      if (next === undefined) break;
+      while (ahead.length < MAX_PREPARED && next.atMs - clock.now() > PREPARE_MARGIN_MS) {
+        const later = starts.next().value;
+        if (later === undefined) break;
+        ahead.push(later);
+        await clock.giveWay();
+      }
+      await clock.sleepUntil(next.atMs);
+      this.#track(this.#runSession(next.numbered, next.first, next.prepared));
     }
     await this.#drain();
+  }
+
+  /** This worker's sessions with their first request ready to send, in the order of their times. */
+  *#starts(): Generator<SessionStart, undefined> {
+    const { sender, sessions, load } = this.#options;
+    const arrivals = (this.#options.arrivals as Iterable<number>)[Symbol.iterator]();
+    for (const numbered of numberSessions(sessions, load.maxRequests)) {
+      const drawnMs = arrivals.next().value as number;
+      const atMs = numbered.session.atMs ?? drawnMs;
+      if (atMs >= this.#endMs()) return undefined;
+      if (!this.#isMine(numbered)) continue;
+      const first = this.#schedule(numbered, { turn: 0, scheduledMs: atMs, history: [] });
+      yield { numbered, atMs, first, prepared: sender.prepare(first) };
+    }
+    return undefined;
   }
 
   async #runClosedLoop(): Promise<void> {

@@ -57,7 +57,9 @@ export interface ResultInput {
 }
 
 export function benchResult({ config, data, server, date }: ResultInput): BenchResult {
-  const runs = data.runs.map((run) => summarizeRun(run, windowOptions(config), config.slo));
+  // An interrupted run ends with its last event, not after the time that was planned.
+  const options = { ...windowOptions(config), ...(data.interrupted ? { durationMs: null } : {}) };
+  const runs = data.runs.map((run) => summarizeRun(run, options, config.slo));
   const measured = data.runs.map(({ records }, index) =>
     measuredRecords(records, (runs[index] as RunSummary).window),
   );

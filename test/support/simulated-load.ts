@@ -16,6 +16,10 @@ export class VirtualClock implements Clock {
     return new Promise((wake) => this.#timers.push({ atMs: timeMs, wake }));
   }
 
+  giveWay(): Promise<void> {
+    return Promise.resolve();
+  }
+
   /** Runs until `work` settles, jumping from timer to timer. */
   async run<T>(work: Promise<T>): Promise<T> {
     let isSettled = false;
