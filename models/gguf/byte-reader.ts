@@ -72,31 +72,38 @@ export class ByteReader {
 
   /** Inexact above 2^53, where every caller's limit has long been passed. */
   u64(what: string): number {
-    return this.#take(8, what, (at) => Number(this.#window.readBigUInt64LE(at)));
+    return this.#take(
+      8,
+      what,
+      (at) => this.#window.readUInt32LE(at + 4) * 2 ** 32 + this.#window.readUInt32LE(at),
+    );
   }
 
   i64(what: string): number {
     return this.#take(8, what, (at) => Number(this.#window.readBigInt64LE(at)));
   }
 
-  /** UTF-8 text of a length that the caller has limited. */
-  text(numBytes: number, what: string): string {
+  /** Text of a length that the caller has limited. */
+  text(numBytes: number, what: string, encoding: "utf8" | "latin1" = "utf8"): string {
     this.require(numBytes, what);
+    if (numBytes > WINDOW_BYTES) return this.#longBytes(numBytes, what).toString(encoding);
+    this.#fill(numBytes, what);
+    const at = this.#position - this.#windowStart;
+    this.#position += numBytes;
+    return this.#window.toString(encoding, at, at + numBytes);
+  }
+
+  #longBytes(numBytes: number, what: string): Buffer {
     const bytes = Buffer.allocUnsafe(numBytes);
-    let filled = 0;
-    while (filled < numBytes) {
-      this.#fill(Math.min(numBytes - filled, WINDOW_BYTES), what);
+    for (let filled = 0; filled < numBytes;) {
+      const step = Math.min(numBytes - filled, WINDOW_BYTES);
+      this.#fill(step, what);
       const at = this.#position - this.#windowStart;
-      const copied = this.#window.copy(
-        bytes,
-        filled,
-        at,
-        Math.min(this.#windowLength, at + numBytes - filled),
-      );
-      filled += copied;
-      this.#position += copied;
+      this.#window.copy(bytes, filled, at, at + step);
+      filled += step;
+      this.#position += step;
     }
-    return bytes.toString("utf8");
+    return bytes;
   }
 
   skip(numBytes: number, what: string): void {

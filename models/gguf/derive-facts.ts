@@ -2,13 +2,11 @@ import { GGMLFileQuantizationType } from "@huggingface/gguf";
 
 import { GgufError, quote } from "./gguf-error.ts";
 import type { GgufFacts, RopeFacts, TokenizerFacts } from "./gguf-facts.ts";
+import { MAX_EXPERTS, MAX_LAYERS, refuseAbortingValues } from "./library-limits.ts";
 import { MetadataView } from "./metadata-view.ts";
 import type { Metadata } from "./metadata.ts";
 import type { TensorInfo } from "./tensors.ts";
 
-/** libllama aborts its process, rather than failing, on files that pass these (llama-hparams.h). */
-const MAX_LAYERS = 512;
-const MAX_EXPERTS = 1024;
 const MAX_INT32 = 2 ** 31 - 1;
 
 /** Keys that only architectures with recurrent layers have. */
@@ -34,6 +32,9 @@ export function deriveFacts(header: ModelHeader): GgufFacts {
   const view = new MetadataView(header.metadata);
   const architecture = requireArchitecture(view);
   const dominantTensorType = findDominantType(header.tensors);
+  const attention = readAttention(view, architecture);
+  const experts = readExperts(view, architecture);
+  refuseAbortingValues(view, architecture, { ...attention, ...experts });
   return {
     files: header.files,
     version: header.version,
@@ -46,8 +47,8 @@ export function deriveFacts(header: ModelHeader): GgufFacts {
     quantization: fileTypeName(view) ?? dominantTensorType,
     dominantTensorType,
     contextLength: view.count(`${architecture}.context_length`, MAX_INT32),
-    ...readExperts(view, architecture),
-    ...readAttention(view, architecture),
+    ...attention,
+    ...experts,
     vocabSize: readVocabSize(view, architecture),
     rope: readRope(view, architecture),
     tokenizer: readTokenizer(view),

@@ -11,6 +11,7 @@ export type GgufErrorCode =
   | "bad-value"
   | "bad-tensor"
   | "duplicate-tensor"
+  | "duplicate-token"
   | "bad-alignment"
   | "bad-offset"
   | "data-outside-file"

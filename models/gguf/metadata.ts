@@ -1,5 +1,6 @@
 import type { ByteReader } from "./byte-reader.ts";
 import { GgufError, quote } from "./gguf-error.ts";
+import { readVocabulary, TOKENS_KEY } from "./vocabulary.ts";
 
 /** An array of the metadata; its values are kept only where they are few numbers (one a layer). */
 export interface MetadataArray {
@@ -135,10 +136,10 @@ function readArray(reader: ByteReader, key: string): MetadataArray {
         `${Math.floor(reader.remainingBytes / minElementBytes)} fit in the file`,
     );
   }
-  return {
-    length,
-    values: numeric ? readNumbers(reader, { numeric, length, what }) : skipTexts(reader, length, what),
-  };
+  if (numeric !== undefined) return { length, values: readNumbers(reader, { numeric, length, what }) };
+  if (key === TOKENS_KEY) readVocabulary(reader, length);
+  else skipTexts(reader, length, what);
+  return { length, values: null };
 }
 
 function readNumbers(
@@ -153,7 +154,6 @@ function readNumbers(
   return Array.from({ length }, () => Number(numeric.read(reader, what)));
 }
 
-function skipTexts(reader: ByteReader, length: number, what: string): null {
+function skipTexts(reader: ByteReader, length: number, what: string): void {
   for (let index = 0; index < length; index += 1) reader.skip(reader.u64(what), what);
-  return null;
 }

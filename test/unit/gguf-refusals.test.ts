@@ -48,6 +48,23 @@ function withKeys(changes: Record<string, GgufValue>): Buffer {
   return smallGguf({ keys: llamaKeys(changes) });
 }
 
+function withTokens(...tokens: string[]): Buffer {
+  return withKeys({ "tokenizer.ggml.tokens": array(tokens.map(text)) });
+}
+
+function emptyTexts(count: number): GgufValue {
+  return { typeId: 9, bytes: Buffer.concat([uint32(8), uint64(count), Buffer.alloc(8 * count)]) };
+}
+
+function withExperts(numExperts: number, numGroups: number, numUsed: number): Buffer {
+  return withKeys({
+    "llama.expert_count": u32(numExperts),
+    "llama.expert_used_count": u32(1),
+    "llama.expert_group_count": u32(numGroups),
+    "llama.expert_group_used_count": u32(numUsed),
+  });
+}
+
 function withPair(pair: [string, GgufValue], change: Partial<GgufContent> = {}): Buffer {
   return smallGguf({ keys: [...llamaKeys(), pair], ...change });
 }
@@ -111,6 +128,10 @@ const REFUSALS: [what: string, bytes: Buffer, code: GgufErrorCode, message: RegE
     "too-large",
     /chat template/,
   ],
+  ["a token that occurs twice", withTokens("a", "b", "a"), "duplicate-token", /token 2, "a"/],
+  ["tokens that C takes for the same", withTokens("a", "a\0b"), "duplicate-token", /token 1/],
+  ["2^20+1 tokens", withKeys({ "tokenizer.ggml.tokens": emptyTexts(2 ** 20 + 1) }), "bad-count", /tokens/],
+  ["a token of 64 KiB", withTokens("x".repeat(65_536)), "bad-value", /token 0/],
   ["alignment 0", withKeys({ "general.alignment": u32(0) }), "bad-alignment", /power of two/],
   ["alignment 33", withKeys({ "general.alignment": u32(33) }), "bad-alignment", /33/],
   ["alignment of the wrong type", withKeys({ "general.alignment": u64(32) }), "bad-alignment", /32-bit/],
@@ -178,6 +199,26 @@ const REFUSALS: [what: string, bytes: Buffer, code: GgufErrorCode, message: RegE
   ],
   ["experts that are never used", withKeys({ "llama.expert_count": u32(4) }), "bad-value", /experts/],
   [
+    "more predicted layers than layers",
+    withKeys({ "llama.nextn_predict_layers": u32(3) }),
+    "bad-value",
+    /nextn/,
+  ],
+  [
+    "an unknown rope scaling",
+    withKeys({ "llama.rope.scaling.type": text("x") }),
+    "bad-value",
+    /rope scaling/,
+  ],
+  [
+    "expert groups without experts",
+    withKeys({ "llama.expert_group_count": u32(1) }),
+    "bad-value",
+    /expert_group_count/,
+  ],
+  ["expert groups of unequal size", withExperts(4, 3, 1), "bad-value", /4 experts .* 1 of 3 groups/],
+  ["expert groups that are all used", withExperts(4, 2, 2), "bad-value", /2 of 2 groups/],
+  [
     "a context length that is no number",
     withKeys({ "llama.context_length": f32(Number.NaN) }),
     "bad-value",
@@ -223,6 +264,17 @@ describe("GGUF refusals", () => {
     const megabyte = text("x".repeat(2 ** 20));
     const keys = Array.from({ length: 17 }, (_, index): [string, GgufValue] => [`note.${index}`, megabyte]);
     assert.equal(refusalOf(smallGguf({ keys: [...llamaKeys(), ...keys] })).code, "too-large");
+  });
+
+  test("accepts tokens that are equal only as UTF-8 text, and several empty ones", () => {
+    const path = join(dir, "tokens.gguf");
+    const invalid = [0xfe, 0xff].map((byte) => ({
+      typeId: 8,
+      bytes: Buffer.concat([uint64(1), Buffer.from([byte])]),
+    }));
+    const tokens = array([...invalid, text(""), text("")]);
+    writeFileSync(path, smallGguf({ keys: llamaKeys({ "tokenizer.ggml.tokens": tokens }) }));
+    assert.equal(deriveFacts(readModelHeader(path)).vocabSize, 4);
   });
 
   test("skips a long text that nobody needs", () => {
