@@ -27,8 +27,8 @@ export async function buildApp(dependencies: AppDependencies): Promise<FastifyIn
   registerErrorReplies(app, routes);
   registerBodyParser(app);
   await registerWebSocketPlugin(app, dependencies.config.webSocket);
-  registerGuards(app, dependencies);
   registerAccessLog(app, dependencies);
+  registerGuards(app, dependencies);
   await registerApiDocs(app, dependencies.version);
   registerWebSocketRoute(app, context);
   registerHealthRoutes(app, context);
@@ -99,17 +99,25 @@ function isUpgrade(request: FastifyRequest): boolean {
   return request.headers.upgrade !== undefined;
 }
 
-/** One line and one count for each request; never what it says. */
+/** nginx's status for a client that left before its answer was complete. */
+const clientClosedRequest = 499;
+
+/** One line and one count for each request, also of one whose client left; never what it says. */
 function registerAccessLog(app: FastifyInstance, { telemetry }: AppDependencies): void {
-  app.addHook("onResponse", (request, reply, done) => {
-    const exchange = {
-      handler: request.routeOptions.url ?? "none",
-      method: request.method,
-      status: reply.raw.statusCode,
-      durationMs: Math.round(reply.elapsedTime * 1000) / 1000,
-    };
-    telemetry.server.onHttpExchange(exchange);
-    request.log.info(exchange, "request");
+  app.addHook("onRequest", (request, reply, done) => {
+    reply.raw.on("close", () => {
+      const { writableFinished, statusCode } = reply.raw;
+      // An open WebSocket has metrics of its own.
+      if (isUpgrade(request) && !writableFinished) return;
+      const exchange = {
+        handler: request.routeOptions.url ?? "none",
+        method: request.method,
+        status: writableFinished ? statusCode : clientClosedRequest,
+        durationMs: Math.round(reply.elapsedTime * 1000) / 1000,
+      };
+      telemetry.server.onHttpExchange(exchange);
+      request.log.info(exchange, "request");
+    });
     done();
   });
 }

@@ -52,6 +52,8 @@ for (const stream of [false, true]) {
     assert.equal(await load(server), 0);
     const phase = stream ? "decode" : "queued";
     assert.equal(await metric(server, `headway_client_disconnects_total{phase="${phase}"}`), 1);
+    const exchange = 'http_requests_total{handler="/v1/completions",method="POST",status="499"}';
+    assert.equal(await metric(server, exchange), 1);
   });
 }
 

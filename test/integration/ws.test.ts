@@ -144,6 +144,7 @@ test("closing the socket ends all of its generations", async (t) => {
   const { body } = await server.app.inject({ url: "/metrics" });
   assert.match(body, /^vllm:websocket_connections_active 0$/m);
   assert.match(body, /^vllm:websocket_connections_total 1$/m);
+  assert.doesNotMatch(body, /^http_requests_total\{handler="\/v1\/ws"/m);
   assert.equal((await server.app.inject({ url: "/load" })).body, '{"server_load":0}');
 });
 
