@@ -27,15 +27,17 @@ export function benchConfig(
   environment: NodeJS.ProcessEnv,
 ): BenchConfig {
   const workload = workloadOptions(options, environment);
+  const load = loadOptions(options, workload);
   return {
     target: targetOptions(options, model),
-    load: loadOptions(options, workload),
+    load,
     workload,
     slo: options.slo === undefined ? null : parseSlo(options.slo),
     warmupMs: options.warmup * 1000,
     cooldownMs: options.cooldown * 1000,
     numRuns: options.repeat,
-    numWorkers: options.workers ?? defaultWorkers(options),
+    // A worker without a client of its own would add one to the number asked for.
+    numWorkers: Math.min(options.workers ?? defaultWorkers(options), load.concurrency ?? Infinity),
     textSeed: options.textSeed ?? Math.floor(Math.random() * 2 ** 32),
     maxLagMs: options.maxLag,
     calibrate: options.calibrate,

@@ -29,7 +29,7 @@ export async function reportCommand({ json, jsonl, html }: ReportOptionValues): 
   console.log(summaryText(result));
   if (html === undefined) return EXIT.ok;
   if (jsonl === undefined) throw new RangeError("--html needs --jsonl: the charts show single requests");
-  writeHtmlReport(html, result, { config: result.config, records: readRecords(jsonl) });
+  writeHtmlReport(html, result, readRecords(jsonl));
   return EXIT.ok;
 }
 

@@ -1,6 +1,5 @@
 import type { Command } from "commander";
 
-import type { BenchConfig } from "../bench-config.ts";
 import type { BenchOptionValues } from "../bench-options.ts";
 import type { BenchData } from "../run-benchmark.ts";
 
@@ -49,21 +48,18 @@ export async function runCommand(options: RunOptionValues): Promise<number> {
   const view = new LiveView(options.live ? process.stderr : { write: () => true });
   const data = await untilInterrupted((signal) => runBenchmark(config, view, signal));
   const result = benchResult({ config, data, server, date });
-  await writeOutputs(options, { config, data, result });
+  await writeOutputs(options, data, result);
   console.log(summaryText(result));
   const outcomes = judge(conditions, result, baseline);
   if (outcomes.length > 0) console.log(`\n${outcomes.map(outcomeText).join("\n")}`);
   return exitCode(result, { hasRegression: outcomes.some(({ failed }) => failed), strict: options.strict });
 }
 
-async function writeOutputs(
-  options: RunOptionValues,
-  { config, data, result }: { config: BenchConfig; data: BenchData; result: BenchResult },
-): Promise<void> {
+async function writeOutputs(options: RunOptionValues, data: BenchData, result: BenchResult): Promise<void> {
   const records = data.runs.map((run) => run.records);
   if (options.json !== undefined) writeResult(options.json, result, options.detailed ? records.flat() : null);
   if (options.jsonl !== undefined) await writeRecords(options.jsonl, records);
-  if (options.html !== undefined) writeHtmlReport(options.html, result, { config, records });
+  if (options.html !== undefined) writeHtmlReport(options.html, result, records);
 }
 
 function exitCode(

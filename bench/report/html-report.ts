@@ -1,6 +1,5 @@
 import { writeFileSync } from "node:fs";
 
-import type { BenchConfig } from "../bench-config.ts";
 import type { RequestRecord } from "../load/request.ts";
 import type { BenchResult } from "./bench-result.ts";
 
@@ -12,18 +11,16 @@ import { timeSeries } from "../measure/time-series.ts";
 import { formatMs, formatPercent, formatRate } from "./format.ts";
 import { escapeHtml, htmlPage, htmlTable } from "./html-page.ts";
 
-export interface ReportRecords {
-  config: BenchConfig;
-  /** Per run. The charts show the first run; tables pool all. */
-  records: readonly (readonly RequestRecord[])[];
-}
-
 const MAX_STREAMS = 300;
 const MAX_TICKS_PER_STREAM = 400;
 const CDF_NAMES = ["ttft", "tpot", "itl", "e2el"] as const;
 
-/** Writes the report of a benchmark as one self-contained HTML file. */
-export function writeHtmlReport(path: string, result: BenchResult, { records }: ReportRecords): void {
+/** Writes one self-contained HTML file. The charts show the first of the runs in `records`; tables pool all. */
+export function writeHtmlReport(
+  path: string,
+  result: BenchResult,
+  records: readonly (readonly RequestRecord[])[],
+): void {
   const first = records[0] ?? [];
   const window = (result.runs[0] as RunSummary).window;
   const measured = latencyDistributions(measuredRecords(first, window));

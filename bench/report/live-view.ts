@@ -103,7 +103,7 @@ export class LiveView implements BenchObserver {
     const lines = this.#isTerminal() ? this.#terminalLines(nowMs) : [this.#plainLine(nowMs)];
     const up = this.#linesDrawn > 0 ? `\u001b[${this.#linesDrawn}A` : "";
     const clear = this.#isTerminal() ? "\u001b[2K" : "";
-    const width = this.#isTerminal() ? (this.#output.columns ?? 100) - 1 : Infinity;
+    const width = this.#isTerminal() ? columnsOf(this.#output) - 1 : Infinity;
     this.#output.write(up + lines.map((line) => `${clear}${line.slice(0, width)}\n`).join(""));
     this.#linesDrawn = this.#isTerminal() ? lines.length : 0;
   }
@@ -151,6 +151,11 @@ export class LiveView implements BenchObserver {
       .slice(1)
       .map(({ numTokens }, index) => numTokens - (this.#perSecond[index]?.numTokens ?? 0));
   }
+}
+
+/** A terminal that does not know its width says 0. */
+function columnsOf({ columns = 0 }: ViewOutput): number {
+  return columns > 0 ? columns : 100;
 }
 
 function pair(values: number[]): string {

@@ -123,8 +123,13 @@ function ratesText({ rates, rateIntervals, config, runs }: BenchResult): string 
   return rows.map(([name, value]) => `${(name as string).padEnd(22)}${value}`).join("\n");
 }
 
+/** Stalls and fairness belong to a run: of several the worst is shown. */
+function worstOf(runs: readonly RunSummary[], badness: (run: RunSummary) => number): RunSummary | undefined {
+  return runs.toSorted((a, b) => badness(b) - badness(a))[0];
+}
+
 function tenantsText({ runs }: BenchResult): string {
-  const summary = runs[0]?.fairness;
+  const summary = worstOf(runs, (run) => -(run.fairness?.jainOfThroughput ?? 1))?.fairness;
   if (summary === null || summary === undefined) return "";
   const rows = summary.tenants.map(({ tenant, requests, failed, outputTokensPerSecond, ttft }) => [
     tenant,
@@ -139,11 +144,11 @@ function tenantsText({ runs }: BenchResult): string {
 }
 
 function stallsText({ runs }: BenchResult): string {
-  const [first] = runs;
-  if (first === undefined || first.stalls.longestPerRequest === null) return "";
-  const { longestPerRequest, shareOfLongGaps, duringIntruders, outsideIntruders } = first.stalls;
+  const worst = worstOf(runs, (run) => run.stalls.longestPerRequest?.p99 ?? 0);
+  if (worst === undefined || worst.stalls.longestPerRequest === null) return "";
+  const { longestPerRequest, shareOfLongGaps, duringIntruders, outsideIntruders } = worst.stalls;
   const lines = [
-    `stalls: longest silence in a stream p50 ${formatMs(longestPerRequest.p50)}, p99 ${formatMs(longestPerRequest.p99)}, max ${formatMs(longestPerRequest.max)}; ${formatPercent(shareOfLongGaps)} of gaps above 3 x median`,
+    `stalls${runs.length > 1 ? " (worst run)" : ""}: longest silence in a stream p50 ${formatMs(longestPerRequest.p50)}, p99 ${formatMs(longestPerRequest.p99)}, max ${formatMs(longestPerRequest.max)}; ${formatPercent(shareOfLongGaps)} of gaps above 3 x median`,
   ];
   if (duringIntruders !== null && outsideIntruders !== null) {
     lines.push(

@@ -9,7 +9,7 @@ import { chromium, type Browser } from "playwright-core";
 import { summarizeRun } from "../../bench/measure/run-summary.ts";
 import { writeCurveReport } from "../../bench/report/curve-report.ts";
 import { writeHtmlReport } from "../../bench/report/html-report.ts";
-import { BENCH_CONFIG, benchResultOf, steadyRun } from "../support/bench-results.ts";
+import { benchResultOf, steadyRun } from "../support/bench-results.ts";
 import { recordOf } from "../support/simulated-load.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
@@ -37,7 +37,7 @@ function reportFile(): string {
     recordOf({ index: 52, scheduledMs: 5200, chunkMs: [5300, 5400], endMs: 5400, label: "</script><b>" }),
   ];
   const path = join(folder, "report.html");
-  writeHtmlReport(path, benchResultOf(records), { config: BENCH_CONFIG, records: [records] });
+  writeHtmlReport(path, benchResultOf(records), [records]);
   return path;
 }
 
