@@ -39,6 +39,7 @@ export async function chat(options: ChatSessionOptions, terminal: Terminal): Pro
     lines.prompt();
   }
   lines.close();
+  if (terminal.isInteractive) terminal.output.write("\n");
   return hasFailed && !terminal.isInteractive ? 1 : 0;
 }
 

@@ -8,6 +8,7 @@ import { headwayVersion } from "./package-file.ts";
 
 /** Runs one command line and resolves to the exit code of the process. */
 export async function main(argv: readonly string[]): Promise<number> {
+  ignoreClosedPipes();
   // Its dozen modules are loaded for it alone.
   if (argv[0] === "bench") {
     const { benchCommand } = await import("../../bench/cli.ts");
@@ -27,6 +28,15 @@ export async function main(argv: readonly string[]): Promise<number> {
     if (sentence === null) throw error;
     process.stderr.write(`headway: ${sentence}\n`);
     return 1;
+  }
+}
+
+/** `headway serve | head` closes its pipe early; that must not end the server. */
+function ignoreClosedPipes(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error;
+    });
   }
 }
 
