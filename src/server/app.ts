@@ -53,7 +53,9 @@ function createInstance({ config, logger }: AppDependencies): FastifyInstance {
     return503OnClosing: false,
     genReqId: requestIdOf,
     clientErrorHandler: onClientError,
-    frameworkErrors: (error, _request, reply) => void sendApiError(reply, toApiError(error)),
+    // Before any hook, so the id has to be set here as well.
+    frameworkErrors: (error, request, reply) =>
+      void sendApiError(reply.header("x-request-id", request.id), toApiError(error)),
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1024 },
   });
   // Bodies are checked by the endpoints themselves, where WebSocket frames pass too; schemas here only document.

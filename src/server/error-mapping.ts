@@ -52,7 +52,7 @@ export function overloaded(retryAfterMs: number): ApiError {
 }
 
 /** Retry-After in whole seconds, kept to what SDKs obey: above a minute some wait blindly and some give up. */
-export function retryAfterSeconds(retryAfterMs: number): number {
+function retryAfterSeconds(retryAfterMs: number): number {
   return Math.min(60, Math.max(1, Math.ceil(retryAfterMs / 1000)));
 }
 

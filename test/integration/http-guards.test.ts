@@ -138,7 +138,9 @@ test("wrong method, unknown route, wrong content type", async (t) => {
     "param",
     "code",
   ]);
-  assert.equal((await app.inject({ url: "/v1/%zz" })).statusCode, 400);
+  const malformed = await app.inject({ url: "/v1/%zz" });
+  assert.equal(malformed.statusCode, 400);
+  assert.match(String(malformed.headers["x-request-id"]), /^req_/);
 
   for (const type of [
     "text/plain",

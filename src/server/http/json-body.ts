@@ -8,16 +8,16 @@ const maxDepth = 128;
  * value by recursion would overflow the stack. Throws ApiError.
  */
 export function parseJsonBody(bytes: Buffer): unknown {
-  if (bytes.length === 0) throw invalidJson("The request body is empty.");
-  if (!isUtf8(bytes)) throw invalidJson("The request body is not valid UTF-8.");
+  if (bytes.length === 0) throw invalidJson("The body is empty.");
+  if (!isUtf8(bytes)) throw invalidJson("The body is not valid UTF-8.");
   if (exceedsDepth(bytes, maxDepth)) {
-    throw invalidJson(`The request body is nested deeper than ${maxDepth} levels.`);
+    throw invalidJson(`The body is nested deeper than ${maxDepth} levels.`);
   }
   try {
     return JSON.parse(bytes.toString("utf8")) as unknown;
   } catch {
     // The parser's own message quotes the body, which may be private and of any length.
-    throw invalidJson("The request body is not valid JSON.");
+    throw invalidJson("The body is not valid JSON.");
   }
 }
 

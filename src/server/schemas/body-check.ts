@@ -55,6 +55,12 @@ function explain(error: ErrorObject): string {
       return `must be one of ${JSON.stringify(error.params["allowedValues"])}`;
     case "anyOf":
       return "is of the wrong type";
+    case "minItems":
+    case "minLength":
+      return "must not be empty";
+    case "maxItems":
+    case "maxProperties":
+      return `must not hold more than ${String(error.params["limit"])} entries`;
     case "type":
       return `must be of type ${String(error.params["type"])}`;
     default:

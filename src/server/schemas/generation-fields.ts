@@ -68,7 +68,13 @@ export const outputFields = {
       include_obfuscation: Type.Optional(Type.Union([Type.Boolean(), Type.Null()])),
     }),
   ),
-  stream_interval: Type.Optional(Type.Integer({ minimum: 1, maximum: maxInt32 })),
+  stream_interval: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: maxInt32,
+      description: "Accepted; a token is always sent as soon as it is there.",
+    }),
+  ),
   return_progress: Type.Optional(Type.Boolean({ default: false })),
   timings_per_token: Type.Optional(Type.Boolean({ default: false })),
   sse_ping_interval: Type.Optional(

@@ -66,7 +66,11 @@ export class WebSocketConnection {
   /** The socket is gone: ends every generation. */
   close(): void {
     this.#backPressure.release();
-    for (const channel of this.#channels.values()) channel.close();
+    const { server } = this.#context.dependencies.telemetry;
+    for (const channel of this.#channels.values()) {
+      server.onDisconnect(channel.call.phase);
+      channel.close();
+    }
     this.#channels.clear();
   }
 

@@ -26,8 +26,8 @@ const clientFrameSchemas = {
 export type StartFrame = Type.Static<(typeof clientFrameSchemas)["start"]>;
 export type CancelFrame = Type.Static<(typeof clientFrameSchemas)["cancel"]>;
 export type CreditFrame = Type.Static<(typeof clientFrameSchemas)["credit"]>;
-export type PingFrame = Type.Static<(typeof clientFrameSchemas)["ping"]>;
-export type ClientFrame = StartFrame | CancelFrame | CreditFrame | PingFrame;
+type PingFrame = Type.Static<(typeof clientFrameSchemas)["ping"]>;
+type ClientFrame = StartFrame | CancelFrame | CreditFrame | PingFrame;
 
 /** Frames the server sends besides `chunk`, which is put together from text. */
 export type ServerFrame =
