@@ -9,6 +9,7 @@ import type {
 import type { ModelInfo } from "../model-info.ts";
 import type { ModelRunner } from "../model-runner.ts";
 import { ModelRunnerError } from "../model-runner.ts";
+import type { RowLogprobs } from "../sampling/logprobs.ts";
 import { rowLogprobs } from "../sampling/logprobs.ts";
 import { Sampler } from "../sampling/sampler.ts";
 import type { Context } from "./context.ts";
@@ -117,10 +118,15 @@ export class LlamaModelRunner implements ModelRunner {
   }
 }
 
+/** PromptLogprobs that still grow. */
+interface OpenPromptLogprobs extends PromptLogprobs {
+  readonly entries: RowLogprobs[];
+}
+
 /** Collects what the calls of one batch give. */
 class ResultBuilder implements BatchResult {
   readonly samples: Sample[] = [];
-  readonly promptLogprobs: PromptLogprobs[] = [];
+  readonly promptLogprobs: OpenPromptLogprobs[] = [];
   readonly #sampler: Sampler;
   readonly #vocabSize: number;
 
@@ -147,7 +153,7 @@ class ResultBuilder implements BatchResult {
     const entry = rowLogprobs(logits, sequence.tokens[next]!, promptLogprobs);
     const last = this.promptLogprobs.at(-1);
     if (last?.requestId === sequence.requestId && last.start + last.entries.length === next) {
-      (last.entries as unknown[]).push(entry);
+      last.entries.push(entry);
     } else {
       this.promptLogprobs.push({ requestId: sequence.requestId, start: next, entries: [entry] });
     }

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { findOtherValues } from "../../models/llama/abi-check.ts";
-import { backendsOf } from "../../models/llama/backend-package.ts";
+import { findAbiMismatches, findOtherValues } from "../../models/llama/abi-check.ts";
+import { backendsOf, findBackendPackage } from "../../models/llama/backend-package.ts";
+import { loadLibrary } from "../../models/llama/library.ts";
 
 test("a struct whose fields moved shows as wrong default values, by name", () => {
   const documented = { n_ctx: 512, n_batch: 2048, kv_unified: false };
@@ -18,4 +19,19 @@ test("backends are tried best first, as far as the platform can have them", () =
   assert.deepEqual(backendsOf("darwin", "arm64"), ["metal", "cpu"]);
   assert.deepEqual(backendsOf("darwin", "x64"), ["cpu"]);
   assert.deepEqual(backendsOf("win32", "x64"), ["cuda", "vulkan", "cpu"]);
+});
+
+test("the installed library is the one the layouts were written for; another one is found out", () => {
+  const { llama } = loadLibrary({ backend: "cpu", logger: () => undefined });
+  assert.deepEqual(findAbiMismatches(llama), []);
+  const shifted = { ...llama.llama_context_default_params(), n_ubatch: 0 };
+  const other = { ...llama, llama_version: () => "0.9.0", llama_context_default_params: () => shifted };
+  assert.deepEqual(findAbiMismatches(other), [
+    "version 0.9.0 instead of 0.4.0-dev",
+    "llama_context_params.n_ubatch is 0 by default, not 512",
+  ]);
+});
+
+test("a backend that has no package here is a reason, not a crash", () => {
+  assert.match(String(findBackendPackage("metal")), process.platform === "darwin" ? /./ : /is not installed/);
 });
