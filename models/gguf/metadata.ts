@@ -24,6 +24,8 @@ const MIN_KEY_VALUE_BYTES = 8 + 1 + 4 + 1;
 
 export const ALIGNMENT_KEY = "general.alignment";
 
+const MIN_TEXT_BYTES = 8;
+
 const UINT32 = 4;
 const STRING = 8;
 const ARRAY = 9;
@@ -128,14 +130,13 @@ function readArray(reader: ByteReader, key: string): MetadataArray {
       `key ${quote(key)} is an array of the unknown or unsupported type ${typeId}`,
     );
   }
-  const minElementBytes = numeric?.sizeBytes ?? 8;
-  if (length > MAX_ARRAY_LENGTH || length * minElementBytes > reader.remainingBytes) {
+  if (length > MAX_ARRAY_LENGTH) {
     throw new GgufError(
       "bad-count",
-      `key ${quote(key)} claims an array of ${length} elements; at most ${MAX_ARRAY_LENGTH} are accepted and ` +
-        `${Math.floor(reader.remainingBytes / minElementBytes)} fit in the file`,
+      `key ${quote(key)} claims an array of ${length} elements; at most ${MAX_ARRAY_LENGTH} are accepted`,
     );
   }
+  reader.require(length * (numeric?.sizeBytes ?? MIN_TEXT_BYTES), what);
   if (numeric !== undefined) return { length, values: readNumbers(reader, { numeric, length, what }) };
   if (key === TOKENS_KEY) readVocabulary(reader, length);
   else skipTexts(reader, length, what);

@@ -152,7 +152,7 @@ async function resolveRemote(spec: RemoteSpec, pin: Pin, resolution: Resolution)
     return resolvedFromStore(await fetchToStore(spec, pin, resolution));
   } catch (error) {
     if (!(error instanceof ModelStoreError) || error.code !== "unreachable") throw error;
-    const message = `${formatRemoteSpec(spec)} cannot be fetched: ${error.message} (${HOW_TO_PROVIDE})`;
+    const message = `${formatRemoteSpec(spec)} cannot be fetched: ${error.message}; ${HOW_TO_PROVIDE}`;
     throw new ModelStoreError(error.code, message, { cause: error });
   }
 }

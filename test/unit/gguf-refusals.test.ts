@@ -128,6 +128,12 @@ const REFUSALS: [what: string, bytes: Buffer, code: GgufErrorCode, message: RegE
     "too-large",
     /chat template/,
   ],
+  [
+    "an array past the end",
+    withPair(["x", array([u32(1)], 100_000)]),
+    "truncated",
+    /ends inside the array of key "x"/,
+  ],
   ["a token that occurs twice", withTokens("a", "b", "a"), "duplicate-token", /token 2, "a"/],
   ["tokens that C takes for the same", withTokens("a", "a\0b"), "duplicate-token", /token 1/],
   ["2^20+1 tokens", withKeys({ "tokenizer.ggml.tokens": emptyTexts(2 ** 20 + 1) }), "bad-count", /tokens/],
