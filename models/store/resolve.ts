@@ -9,6 +9,7 @@ import { DEMO_NAME, defaultCatalogueEntry } from "./catalogue.ts";
 import { demoModelPath } from "./demo-model.ts";
 import type { RemoteSpec } from "./model-spec.ts";
 import { formatRemoteSpec, parseModelSpec, parseRemoteSpec } from "./model-spec.ts";
+import type { ModelStoreErrorCode } from "./model-store-error.ts";
 import { ModelStoreError } from "./model-store-error.ts";
 import type { Pin } from "./pin.ts";
 import { NO_PIN } from "./pin.ts";
@@ -74,7 +75,7 @@ async function resolveSpec(spec: string, resolution: Resolution): Promise<Resolv
   const parsed = parseModelSpec(spec);
   if (parsed.kind === "file") return resolveFile(parsed.path);
   if (parsed.kind === "catalogue") return resolveCatalogueEntry(parsed.entry, resolution);
-  return resolveRemote(parsed, NO_PIN, resolution);
+  return resolveRemote(parsed, resolution);
 }
 
 function resolveDemo(): ResolvedModel {
@@ -126,30 +127,31 @@ async function fetchFromAny(
   entry: CatalogueEntry,
   resolution: Resolution,
 ): Promise<ResolvedModel> {
-  const failures: ModelStoreError[] = [];
+  const reasons: string[] = [];
+  let code: ModelStoreErrorCode = "not-found";
   for (const source of sources) {
     try {
       return resolvedFromStore(await fetchToStore(source, entry, resolution));
     } catch (error) {
       if (!(error instanceof ModelStoreError) || ["aborted", "disk-full"].includes(error.code)) throw error;
-      failures.push(error);
-      resolution.progress.notice(`${formatRemoteSpec(source)}: ${error.message}`);
+      const reason = `${formatRemoteSpec(source)}: ${error.message}`;
+      resolution.progress.notice(reason);
+      reasons.push(reason);
+      code = error.code;
     }
   }
-  const reasons = failures.map((failure) => failure.message).join("; then ");
   throw new ModelStoreError(
-    failures.at(-1)?.code ?? "not-found",
-    `${entry.name} cannot be fetched: ${reasons}`,
+    code,
+    `${entry.name} cannot be fetched: ${reasons.join("; then ")}; ${HOW_TO_PROVIDE}`,
   );
 }
 
-async function resolveRemote(spec: RemoteSpec, pin: Pin, resolution: Resolution): Promise<ResolvedModel> {
-  const sha256 = spec.kind === "url" ? spec.sha256 : pin.sha256;
-  const local = await findOnDisk(spec, sha256, resolution);
+async function resolveRemote(spec: RemoteSpec, resolution: Resolution): Promise<ResolvedModel> {
+  const local = await findOnDisk(spec, spec.kind === "url" ? spec.sha256 : null, resolution);
   if (local !== null) return local;
   if (resolution.offline) throw offlineError(formatRemoteSpec(spec), spec, resolution.cacheDir);
   try {
-    return resolvedFromStore(await fetchToStore(spec, pin, resolution));
+    return resolvedFromStore(await fetchToStore(spec, NO_PIN, resolution));
   } catch (error) {
     if (!(error instanceof ModelStoreError) || error.code !== "unreachable") throw error;
     const message = `${formatRemoteSpec(spec)} cannot be fetched: ${error.message}; ${HOW_TO_PROVIDE}`;
