@@ -12,12 +12,13 @@ const run = promisify(execFile);
 /**
  * The servers that can be compared on one GGUF file. Programs that are not part of Headway are found
  * through the environment: LLAMA_SERVER (path of the binary) and NODE_LLAMA_CPP (folder of the package).
+ * HEADWAY names the launcher of another checkout, to compare two versions.
  */
 export function knownPeers(environment: NodeJS.ProcessEnv): Map<string, Peer> {
   const llamaServer = environment["LLAMA_SERVER"] ?? "llama-server";
   const nodeLlamaCpp = environment["NODE_LLAMA_CPP"] ?? packageFile("node_modules/node-llama-cpp");
   const peers = [
-    headwayPeer(),
+    headwayPeer(environment["HEADWAY"] ?? packageFile("bin/headway.mjs")),
     llamaServerPeer({ name: "llama-server", file: llamaServer, extra: [] }),
     llamaServerPeer({ name: "llama-server-b256", file: llamaServer, extra: ["-b", "256", "-ub", "256"] }),
     llamaServerPeer({ name: "llama-server-unified", file: llamaServer, extra: ["-kvu"] }),
@@ -30,17 +31,17 @@ function flags(values: Record<string, string | number>): string[] {
   return Object.entries(values).flatMap(([name, value]) => [name, String(value)]);
 }
 
-function headwayPeer(): Peer {
+function headwayPeer(launcher: string): Peer {
   return {
     name: "headway",
     version: async () => {
-      const { stdout } = await run(process.execPath, [packageFile("bin/headway.mjs"), "--version"]);
+      const { stdout } = await run(process.execPath, [launcher, "--version"]);
       return stdout.trim();
     },
     command: ({ modelPath, threads, contextPerSequence, numSequences }, port) => ({
       file: process.execPath,
       arguments: [
-        packageFile("bin/headway.mjs"),
+        launcher,
         "serve",
         ...flags({
           "--model": modelPath,

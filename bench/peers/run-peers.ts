@@ -180,4 +180,5 @@ function writeResults(options: PeerOptions, settings: PeerSettings, results: rea
   writeFileSync(join(options.out, "table.md"), `${peerTable(results)}\n`);
 }
 
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 await main();
