@@ -32,6 +32,11 @@ test("the installed library is the one the layouts were written for; another one
   ]);
 });
 
-test("a backend that has no package here is a reason, not a crash", () => {
-  assert.match(String(findBackendPackage("metal")), process.platform === "darwin" ? /./ : /is not installed/);
-});
+test(
+  "a backend that has no package here is a reason, not a crash",
+  { skip: process.platform === "darwin" },
+  () => {
+    const found = findBackendPackage("metal");
+    assert.ok(typeof found === "string" && found.endsWith("is not installed"));
+  },
+);
