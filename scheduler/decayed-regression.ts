@@ -7,6 +7,15 @@ const NUM_WARM_UP = 5;
 /** Gauss-Seidel sweeps per solution; each starts from the last solution, so few suffice. */
 const NUM_SWEEPS = 16;
 
+/** A regression as JSON. */
+export interface RegressionSnapshot {
+  readonly numObservations: number;
+  readonly moments: readonly (readonly number[])[];
+  readonly targets: readonly number[];
+  /** Where the next solution starts from. */
+  readonly coefficients: readonly number[];
+}
+
 /**
  * Online least squares with non-negative coefficients and exponential forgetting.
  * Solves the normal equations by projected coordinate descent in the order of the features:
@@ -32,6 +41,30 @@ export class DecayedRegression {
 
   get numObservations(): number {
     return this.#numObservations;
+  }
+
+  /** All that was learned, as plain numbers. */
+  snapshot(): RegressionSnapshot {
+    return {
+      numObservations: this.#numObservations,
+      moments: this.#moments.map((row) => [...row]),
+      targets: [...this.#targets],
+      coefficients: [...this.#coefficients],
+    };
+  }
+
+  /** Takes over what a regression of the same features had learned. Returns false, and changes nothing, where it does not fit. */
+  restore({ numObservations, moments, targets, coefficients }: RegressionSnapshot): boolean {
+    const numFeatures = this.#targets.length;
+    const rows = [targets, coefficients, ...moments];
+    const fits = rows.length === numFeatures + 2 && rows.every((row) => isVector(row, numFeatures));
+    if (!fits || !Number.isFinite(numObservations)) return false;
+    for (const [index, row] of moments.entries()) this.#moments[index]!.set(row);
+    this.#targets.set(targets);
+    this.#coefficients.set(coefficients);
+    this.#numObservations = numObservations;
+    this.#isSolved = false;
+    return true;
   }
 
   observe(features: readonly number[], value: number): void {
@@ -72,6 +105,10 @@ export class DecayedRegression {
     const rest = dot(moments, this.#coefficients) - own * this.#coefficients[index]!;
     this.#coefficients[index] = Math.max(0, (this.#targets[index]! - rest) / own);
   }
+}
+
+function isVector(row: unknown, length: number): boolean {
+  return Array.isArray(row) && row.length === length && row.every((value) => Number.isFinite(value));
 }
 
 function dot(left: ArrayLike<number>, right: ArrayLike<number>): number {

@@ -1,5 +1,5 @@
 import type { Batch } from "./contracts.ts";
-import { DecayedRegression } from "./decayed-regression.ts";
+import { DecayedRegression, type RegressionSnapshot } from "./decayed-regression.ts";
 
 /** Sizes of prefill calls while others decode. Few sizes keep compute graphs reusable; below 16 the rate collapses. */
 const CHUNK_LADDER = [16, 32, 64, 128, 256, 512] as const;
@@ -14,6 +14,15 @@ const TYPICAL_DEPTH = 2_048;
 
 /** Until the first prefill has been seen. */
 const UNTRAINED_CHUNK = 64;
+
+/** Of each of the two lines. */
+const NUM_FEATURES = 3;
+
+/** What a model learned, as JSON. */
+export interface StepTimeSnapshot {
+  readonly decode: RegressionSnapshot;
+  readonly prefill: RegressionSnapshot;
+}
 
 export interface StepObservation {
   readonly batch: Batch;
@@ -43,8 +52,8 @@ export interface PrefillLoad extends DecodeLoad {
  * The last terms are attention: in the paged layout a decode row scans all cells in use, a prefill token those before it.
  */
 export class StepTimeModel {
-  readonly #decode = new DecayedRegression(3, 0.98);
-  readonly #prefill = new DecayedRegression(3, 0.95);
+  readonly #decode = new DecayedRegression(NUM_FEATURES, 0.98);
+  readonly #prefill = new DecayedRegression(NUM_FEATURES, 0.95);
 
   observe({ batch, usedTokens, durationMs }: StepObservation): void {
     if (batch.kind === "decode") {
@@ -53,6 +62,17 @@ export class StepTimeModel {
     }
     const numAttended = batch.rows.reduce((sum, row) => sum + attendedTokens(row.numTokens, row.start), 0);
     this.#prefill.observe([batch.numTokens, 1, numAttended], durationMs);
+  }
+
+  snapshot(): StepTimeSnapshot {
+    return { decode: this.#decode.snapshot(), prefill: this.#prefill.snapshot() };
+  }
+
+  /** Takes over what was learned in an earlier run. Returns false, and changes nothing, where it cannot be used. */
+  restore({ decode, prefill }: StepTimeSnapshot): boolean {
+    const fresh = new DecayedRegression(NUM_FEATURES, 1);
+    if (!fresh.restore(decode) || !fresh.restore(prefill)) return false;
+    return this.#decode.restore(decode) && this.#prefill.restore(prefill);
   }
 
   decodeMs({ numDecodeRows, usedTokens }: DecodeLoad): number {

@@ -1,5 +1,7 @@
+import path from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
+import { headwayCacheDir } from "../models/store/cache-dirs.ts";
 import type { ModelInfo } from "../models/model-info.ts";
 import type { Config } from "./config/options.ts";
 import { EngineClient } from "./engine/engine-client.ts";
@@ -64,6 +66,7 @@ function engineSettings({ config, modelPath, modelId }: CreateEngineOptions): En
       cacheTypeV: config.cacheTypeV,
     },
     targetItlMs: config.targetItlMs,
+    stepTimesDir: path.join(config.cacheDir ?? headwayCacheDir(process.env), "step-times"),
     prefixCache: config.prefixCache,
   };
 }

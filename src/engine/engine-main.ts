@@ -3,17 +3,23 @@ import { LibraryError } from "../../models/llama/library.ts";
 import { loadRunner } from "../../models/llama/load-runner.ts";
 import { ModelLoadError } from "../../models/llama/model-load-error.ts";
 import { MemoryPlanError } from "../../models/memory-plan.ts";
-import type { LlamaModelRunner } from "../../models/llama/runner.ts";
-import type { ModelRunner } from "../../models/model-runner.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
+import type { StepTimeModel } from "../../scheduler/step-time-model.ts";
 import { Scheduler } from "../../scheduler/scheduler.ts";
+import { calibrate } from "./calibration.ts";
 import { ModelRefusedError, runEngineProcess, type LoadedEngine } from "./engine-process.ts";
 import type { EngineSettings } from "./engine-settings.ts";
 import { GovernedRunner } from "./governed-runner.ts";
+import { StepTimeStore } from "./step-time-store.ts";
 import type { FromEngine } from "./protocol.ts";
 
 /** Ids of libllama's unified memory (LLAMA_MAX_SEQ, src/llama-cparams.h): running sequences and cached branches. */
 const NUM_SEQ_IDS = 256;
+
+/** A start is held up by at most this and one call more, once for each model and machine. */
+const CALIBRATION_BUDGET_MS = 3000;
+/** Tokens of a sequence for which the target is told at start. */
+const TYPICAL_LENGTH = 512;
 
 /**
  * In the paged layout every decoding row scans all cells in use, idle ones too, so on CPU only this share of the pool
@@ -42,7 +48,16 @@ function load(send: (message: FromEngine) => void, settings: EngineSettings): Lo
     },
     kvCache,
   );
-  return { runner: governThreads(runner, send), scheduler, notes };
+  const governed = new GovernedRunner(runner, (numThreads, reason) => {
+    send({ type: "threads", numThreads, reason });
+  });
+  const saveStepTimes = learnStepTimes(governed, scheduler.stepTimes, settings.stepTimesDir);
+  return {
+    runner: governed,
+    scheduler,
+    notes: [...notes, describeTarget(info, scheduler.stepTimes, settings.targetItlMs)],
+    onShutdown: saveStepTimes,
+  };
 }
 
 function loadOrRefuse(
@@ -66,12 +81,28 @@ function loadOrRefuse(
   }
 }
 
-/** Threads of the CPU backend spin at barriers and so must not outnumber the cores; a GPU has its own. */
-function governThreads(runner: LlamaModelRunner, send: (message: FromEngine) => void): ModelRunner {
-  if (runner.info.backend !== "cpu" || runner.info.numThreads === 1) return runner;
-  return new GovernedRunner(runner, (numThreads, reason) => {
-    send({ type: "threads", numThreads, reason });
-  });
+/**
+ * From an earlier run on this machine, else by a short calibration. Returns what keeps the knowledge for the next start,
+ * unless other programs are slowing this one down.
+ */
+function learnStepTimes(runner: GovernedRunner, stepTimes: StepTimeModel, folder: string | null): () => void {
+  const store = folder === null ? null : new StepTimeStore(folder, runner.info);
+  const save = (): void => {
+    if (runner.hasAllThreads) store?.save(stepTimes.snapshot());
+  };
+  const kept = store?.load() ?? null;
+  if (kept !== null && stepTimes.restore(kept)) return save;
+  calibrate({ runner, stepTimes, now: () => performance.now(), budgetMs: CALIBRATION_BUDGET_MS });
+  save();
+  return save;
+}
+
+function describeTarget(info: ModelInfo, stepTimes: StepTimeModel, targetItlMs: number | null): string {
+  const full = { numDecodeRows: info.maxNumSeqs, usedTokens: info.maxNumSeqs * TYPICAL_LENGTH };
+  const decodeMs = stepTimes.decodeMs(full).toFixed(1);
+  const chosenMs = (targetItlMs ?? stepTimes.defaultItlMs(full)).toFixed(0);
+  const why = targetItlMs === null ? "where the curve of prefill speed bends" : "as asked";
+  return `ITL target ${chosenMs} ms with all ${info.maxNumSeqs} rows busy (${why}); a step that only decodes takes ${decodeMs} ms`;
 }
 
 function maxCachedBlocks(info: ModelInfo, settings: EngineSettings): number {

@@ -9,6 +9,8 @@ export interface LoadedEngine {
   readonly scheduler: Scheduler;
   /** Lines worth a person's attention: fallbacks, clamped options. */
   readonly notes: readonly string[];
+  /** Called once when the process is asked to end. */
+  readonly onShutdown?: () => void;
 }
 
 /** Thrown by a loader when the model can never be served: one sentence for the operator. */
@@ -32,7 +34,7 @@ export async function runEngineProcess(
     if (isTurning) setImmediate(turn);
   };
   process.on("message", (message: ToEngine) => {
-    if (message.shutdown === true) shutDown(engine.runner);
+    if (message.shutdown === true) shutDown(engine);
     loop.receive(message);
     if (!isTurning) {
       isTurning = true;
@@ -69,7 +71,8 @@ function exitWithParent(): void {
   process.on("SIGTERM", () => {});
 }
 
-function shutDown(runner: ModelRunner): never {
+function shutDown({ runner, onShutdown }: LoadedEngine): never {
+  onShutdown?.();
   runner.close();
   process.exit(0);
 }

@@ -5,6 +5,8 @@ export interface EngineSettings {
   readonly runner: Omit<LoadRunnerOptions, "logger" | "onProgress">;
   /** Gap between tokens that prefill must not exceed; null lets the step-time model choose. */
   readonly targetItlMs: number | null;
+  /** Folder for what was learned about step times; null keeps nothing. */
+  readonly stepTimesDir: string | null;
   /** Keep prefixes of finished sequences. */
   readonly prefixCache: boolean;
 }

@@ -138,7 +138,7 @@ export class EngineSupervisor {
         this.#refusal = message.reason;
         break;
       case "threads":
-        this.#options.logger.warn(`${message.numThreads} compute threads: ${message.reason}`);
+        this.#options.logger.warn(`compute threads: ${message.numThreads} (${message.reason})`);
         break;
       case "step":
         this.#isIdle = message.stats.numRunning + message.stats.numWaiting === 0;

@@ -12,9 +12,12 @@ export interface ThreadedRunner extends ModelRunner {
 export class GovernedRunner implements ModelRunner {
   readonly #runner: ThreadedRunner;
   readonly #governor: ThreadGovernor;
+  /** Threads of the CPU backend spin at barriers; a GPU's host thread waits, which says nothing about cores. */
+  readonly #isSpinning: boolean;
 
   constructor(runner: ThreadedRunner, onChange: (numThreads: number, reason: string) => void) {
     this.#runner = runner;
+    this.#isSpinning = runner.info.backend === "cpu";
     this.#governor = new ThreadGovernor({
       maxThreads: runner.info.numThreads,
       now: monotonicMs,
@@ -24,6 +27,11 @@ export class GovernedRunner implements ModelRunner {
         onChange(numThreads, reason);
       },
     });
+  }
+
+  /** False while threads were given up because cores are contended: times measured now are not this machine's. */
+  get hasAllThreads(): boolean {
+    return this.#governor.numThreads === this.#runner.info.numThreads;
   }
 
   get info(): ModelInfo {
@@ -39,7 +47,8 @@ export class GovernedRunner implements ModelRunner {
     const startCpu = process.cpuUsage();
     const result = this.#runner.execute(batch);
     const { user, system } = process.cpuUsage(startCpu);
-    this.#governor.observe({ durationMs: performance.now() - startMs, cpuMs: (user + system) / 1000 });
+    if (this.#isSpinning)
+      this.#governor.observe({ durationMs: performance.now() - startMs, cpuMs: (user + system) / 1000 });
     return result;
   }
 

@@ -1,4 +1,6 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { serve, type RunningServer } from "../../src/serve.ts";
 
@@ -8,7 +10,16 @@ import { serve, type RunningServer } from "../../src/serve.ts";
  */
 export async function startRealServer(flags: Record<string, unknown> = {}): Promise<RunningServer> {
   const config = loadConfig({
-    flags: { model: "demo", port: "0", threads: "1", backend: "cpu", "log-level": "silent", ...flags },
+    // What other runs learned about step times must not steer this one.
+    flags: {
+      cache: mkdtempSync(path.join(tmpdir(), "headway-test-")),
+      model: "demo",
+      port: "0",
+      threads: "1",
+      backend: "cpu",
+      "log-level": "silent",
+      ...flags,
+    },
     environment: {},
   });
   return serve(config, { print: () => {} });

@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, describe, it } from "node:test";
+import { createFakeModelInfo, FakeModelRunner } from "../../models/fake-model-runner.ts";
+import { StepTimeModel } from "../../scheduler/step-time-model.ts";
+import { calibrate } from "../../src/engine/calibration.ts";
+import { StepTimeStore } from "../../src/engine/step-time-store.ts";
+
+/** A runner whose calls take 5 ms + 1 ms a decode row, or 10 ms + 0.5 ms a prefill token, on a clock of its own. */
+function createTimedRunner() {
+  const clock = { nowMs: 0, numCalls: 0 };
+  const runner = new FakeModelRunner({
+    onExecute: ({ kind, numTokens }) => {
+      clock.numCalls++;
+      clock.nowMs += kind === "decode" ? 5 + numTokens : 10 + numTokens / 2;
+    },
+  });
+  return { runner, clock, now: () => clock.nowMs };
+}
+
+describe("calibrate", () => {
+  it("learns what calls cost, and leaves the memory empty", () => {
+    const { runner, now } = createTimedRunner();
+    const stepTimes = new StepTimeModel();
+    calibrate({ runner, stepTimes, now, budgetMs: 10_000 });
+    assert.ok(Math.abs(stepTimes.decodeMs({ numDecodeRows: 8, usedTokens: 100 }) - 13) < 1);
+    assert.ok(Math.abs(stepTimes.prefillMs(256, 0) - 138) < 10);
+    assert.equal(runner.numUsedCells(), 0);
+  });
+
+  it("stops at its budget, but never without a call of each kind", () => {
+    const { runner, clock, now } = createTimedRunner();
+    const stepTimes = new StepTimeModel();
+    calibrate({ runner, stepTimes, now, budgetMs: 0 });
+    assert.equal(clock.numCalls, 5, "four decode calls and one prefill call");
+    assert.ok(stepTimes.decodeMs({ numDecodeRows: 1, usedTokens: 1 }) > 0);
+    assert.ok(stepTimes.prefillMs(64, 0) > 0);
+  });
+});
+
+describe("StepTimeStore", () => {
+  const folder = mkdtempSync(path.join(tmpdir(), "headway-step-times-"));
+  after(() => {
+    rmSync(folder, { recursive: true });
+  });
+
+  function learn(): StepTimeModel {
+    const { runner, now } = createTimedRunner();
+    const stepTimes = new StepTimeModel();
+    calibrate({ runner, stepTimes, now, budgetMs: 10_000 });
+    return stepTimes;
+  }
+
+  it("gives back what was learned", () => {
+    const learned = learn();
+    new StepTimeStore(folder, createFakeModelInfo()).save(learned.snapshot());
+    const restored = new StepTimeModel();
+    assert.ok(restored.restore(new StepTimeStore(folder, createFakeModelInfo()).load()!));
+    const load = { numDecodeRows: 5, usedTokens: 300 };
+    assert.ok(Math.abs(restored.decodeMs(load) - learned.decodeMs(load)) < 0.1);
+  });
+
+  it("knows nothing of another model", () => {
+    const other = createFakeModelInfo({ numParameters: 7 });
+    assert.equal(new StepTimeStore(folder, other).load(), null);
+  });
+
+  it("ignores a file that was damaged", () => {
+    const [name] = readdirSync(folder);
+    for (const damage of ["", "null", '{"decode":{}}', '{"decode":1,"prefill":2}']) {
+      writeFileSync(path.join(folder, name!), damage);
+      assert.equal(new StepTimeStore(folder, createFakeModelInfo()).load(), null);
+    }
+    writeFileSync(
+      path.join(folder, name!),
+      '{"decode":{"moments":[[1]],"targets":["x"]},"prefill":{"moments":[],"targets":[]}}',
+    );
+    assert.equal(
+      new StepTimeModel().restore(new StepTimeStore(folder, createFakeModelInfo()).load()!),
+      false,
+    );
+  });
+});
