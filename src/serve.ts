@@ -45,7 +45,7 @@ export async function serve(config: Config, { signal, print }: ServeOptions): Pr
   });
   if (resolved.fallbackReason !== null) print(resolved.fallbackReason);
   // Damaged and hostile files are refused here, before any native code sees them.
-  await readGgufFacts(resolved.path);
+  await readGgufFacts(resolved.path, signal === undefined ? {} : { signal });
   const { engine, text, telemetry } = await startModel(config, resolved, logger);
   try {
     signal?.throwIfAborted();
