@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { ChatTemplateError } from "../../models/text/chat-template-error.ts";
 import { GenerationError } from "../../src/engine/generation.ts";
 import { TextPoolBusyError, TextPoolError } from "../../src/text-pool/text-pool-error.ts";
-import { parseChunks } from "../support/sse.ts";
+import { parseChunks, textsOf } from "../support/sse.ts";
 import { createTestServer, listen } from "../support/test-server.ts";
 import type { TestServer } from "../support/test-server.ts";
 
@@ -289,6 +289,15 @@ test("a reader that stays slow is cut, by time and by size", async (t) => {
     assert.equal(await metric(server, "headway_slow_clients"), 0);
     assert.equal(await load(server), 0);
   }
+});
+
+test("one chunk above the hard limit is no slow reader", async (t) => {
+  const streamBuffer = { softBytes: 1024, hardBytes: 4096, maxPausedMs: 60_000 };
+  const server = await createTestServer(t, { config: { streamBuffer }, engine: { maxModelLen: 100_000 } });
+  const prompt = "x".repeat(50_000);
+  const body = { prompt, echo: true, logprobs: 1, stream: true, max_tokens: 2 };
+  const chunks = parseChunks(await (await post(await listen(server), body)).text());
+  assert.deepEqual(textsOf(chunks), [`${prompt} one two`]);
 });
 
 test("200 impatient clients leave nothing behind", async (t) => {

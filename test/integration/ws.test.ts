@@ -57,6 +57,17 @@ test("fifty generations share a socket and do not mix", async (t) => {
   }
 });
 
+test("what one step yields for all generations leaves in one write", async (t) => {
+  const { client, server } = await connect(t, { engine: { stepMs: null, maxNumSeqs: 32 } });
+  for (let index = 0; index < 20; index += 1) client.send(start(`g${index}`, { max_tokens: 2 }));
+  await client.until(() => server.engine.active.size === 20);
+  await client.until(() => client.frames.length === 20);
+  const numReads = client.numReads;
+  server.engine.step();
+  await client.until(() => client.frames.length === 40);
+  assert.equal(client.numReads, numReads + 1);
+});
+
 test("chat chunks equal those of the event stream", async (t) => {
   const { client, server } = await connect(t);
   const body = { messages: [{ role: "user", content: "hi" }], logprobs: true };

@@ -15,11 +15,16 @@ export interface Frame {
 /** A client of /v1/ws that keeps what it hears. */
 export class WebSocketClient {
   readonly frames: Frame[] = [];
+  /** Reads from the network so far: what arrived together counts once. */
+  numReads = 0;
   readonly closed: Promise<{ code: number; reason: string }>;
   readonly #socket: WebSocket;
 
   constructor(socket: WebSocket) {
     this.#socket = socket;
+    socket.on("upgrade", (response) => {
+      response.socket.on("data", () => (this.numReads += 1));
+    });
     socket.on("message", (data) => this.frames.push(JSON.parse((data as Buffer).toString("utf8")) as Frame));
     this.closed = new Promise((resolve) => {
       socket.on("close", (code, reason) => resolve({ code, reason: reason.toString("utf8") }));

@@ -15,7 +15,10 @@ export class BackPressure {
     this.#flow = flow;
   }
 
-  /** To be called after each write. */
+  /**
+   * To be called before each write, with what earlier ones have left in the buffer: a large answer alone says nothing
+   * about its reader.
+   */
   noteBuffered(numBytes: number): void {
     if (numBytes > this.#limits.hardBytes) {
       this.#cut();

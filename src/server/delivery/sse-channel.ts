@@ -81,14 +81,15 @@ export class SseChannel implements EventChannel {
   // An arrow, so that scheduling it makes no closure for each step.
   readonly #flush = (): void => {
     this.#isFlushScheduled = false;
-    if (this.#pending === "" || this.#response.destroyed || this.#response.writableEnded) return;
+    if (this.#pending === "" || this.#response.writableEnded) return;
+    this.#backPressure.noteBuffered(this.#response.writableLength);
+    if (this.#response.destroyed) return;
     if (!this.#response.headersSent) {
       this.#response.writeHead(200, { ...this.#options.headers, ...sseHeaders });
     }
     this.#response.write(this.#pending);
     this.#pending = "";
     this.#pingTimer?.refresh();
-    this.#backPressure.noteBuffered(this.#response.writableLength);
   };
 
   #stopPings(): void {

@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import type { RawData, WebSocket } from "ws";
 import { ApiError } from "../api-error.ts";
 import type { Caller, CompletionCall } from "../completion-call.ts";
@@ -14,6 +15,8 @@ import type { CancelFrame, CreditFrame, ServerFrame, StartFrame } from "./frames
 
 export interface WebSocketConnectionOptions {
   readonly socket: WebSocket;
+  /** What the WebSocket travels on. */
+  readonly transport: Socket;
   readonly context: ServerContext;
   /** Whoever opened the socket; its request id names the generations together with their own ids. */
   readonly caller: Caller;
@@ -22,14 +25,17 @@ export interface WebSocketConnectionOptions {
 /** One socket and the generations that stream over it, by the client's ids. */
 export class WebSocketConnection {
   readonly #socket: WebSocket;
+  readonly #transport: Socket;
   readonly #context: ServerContext;
   readonly #caller: Caller;
   readonly #channels = new Map<string, WebSocketChannel>();
   readonly #backPressure: BackPressure;
   #isSocketFull = false;
+  #isCorked = false;
 
-  constructor({ socket, context, caller }: WebSocketConnectionOptions) {
+  constructor({ socket, transport, context, caller }: WebSocketConnectionOptions) {
     this.#socket = socket;
+    this.#transport = transport;
     this.#context = context;
     this.#caller = caller;
     const metrics = context.dependencies.telemetry.server;
@@ -154,9 +160,23 @@ export class WebSocketConnection {
 
   #sendText(text: string): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return;
+    this.#cork();
     this.#socket.send(text, this.#onWritten);
-    this.#backPressure.noteBuffered(this.#socket.bufferedAmount);
   }
+
+  /** Lets all frames of one step leave in one write. */
+  #cork(): void {
+    if (this.#isCorked) return;
+    this.#isCorked = true;
+    this.#backPressure.noteBuffered(this.#socket.bufferedAmount);
+    this.#transport.cork();
+    process.nextTick(this.#uncork);
+  }
+
+  readonly #uncork = (): void => {
+    this.#isCorked = false;
+    this.#transport.uncork();
+  };
 
   readonly #onWritten = (): void => {
     if (this.#socket.bufferedAmount === 0) this.#backPressure.release();

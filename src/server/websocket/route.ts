@@ -39,7 +39,8 @@ export function registerWebSocketRoute(app: FastifyInstance, context: ServerCont
     schema: { hide: true },
     handler: (_request, reply) => sendApiError(reply.header("upgrade", "websocket"), upgradeRequired()),
     wsHandler: (socket, request) => {
-      const connection = new WebSocketConnection({ socket, context, caller: callerOf(request) });
+      const transport = request.socket;
+      const connection = new WebSocketConnection({ socket, transport, context, caller: callerOf(request) });
       serveSocket(socket, connection, context);
     },
   });
