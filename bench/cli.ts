@@ -23,8 +23,8 @@ Exit codes: 0 done, 1 could not run or nothing succeeded, 2 wrong options, 3 a c
 the SLO, 4 the client was late (--strict).`;
 
 /** `headway bench` and its subcommands; `setExitCode` receives the outcome of the command that ran. */
-export function createBenchCommand(setExitCode: (code: number) => void): Command {
-  const command = new Command("bench")
+function createBenchCommand(setExitCode: (code: number) => void): Command {
+  const command = new Command("headway bench")
     .description("Load-tests an OpenAI-compatible server; latencies count from the time a request was due.")
     .addHelpText("after", EXAMPLES)
     .helpOption("-h, --help", "explain the options")

@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 
 import type { RunJob } from "./load/worker-pool.ts";
 
+import { configFromArguments } from "./config-from-arguments.ts";
 import { UNCALIBRATED } from "./load/prompt-writer.ts";
 import { runLoad } from "./load/worker-pool.ts";
 
@@ -19,55 +20,9 @@ const REQUIRED_CHUNKS_PER_SECOND = 20_000;
 const [chunksPerSecond = 20_000, numStreams = 64, seconds = 10] = process.argv.slice(2).map(Number);
 
 function job(port: number): RunJob {
-  const maxTokens = { kind: "fixed", tokens: 2000 } as const;
-  return {
-    target: {
-      url: `http://127.0.0.1:${port}`,
-      api: "chat",
-      model: "m",
-      key: null,
-      timeoutMs: 60_000,
-      counting: "usage",
-      ignoreEos: true,
-      temperature: null,
-      extraBody: {},
-    },
-    load: {
-      shape: null,
-      burstiness: 1,
-      concurrency: numStreams,
-      maxRequests: null,
-      durationMs: seconds * 1000,
-      rampUpMs: 0,
-      drainMs: 1,
-      cancelShare: 0,
-      slowShare: 0,
-      slowReadMs: 1,
-      seed: 1,
-    },
-    workload: {
-      name: "random",
-      seed: 1,
-      inputTokens: { kind: "fixed", tokens: 32 },
-      outputTokens: maxTokens,
-      tenants: [],
-      schema: null,
-      prefixTokens: 0,
-      numPrefixes: 1,
-      turns: 1,
-      thinkMs: 0,
-      intruderEvery: 1,
-      intruderTokens: 1,
-      file: null,
-      scaleLength: 1,
-      scaleTime: 1,
-      maxInputTokens: 1e9,
-      maxOutputTokens: 1e9,
-      useTraceTimes: false,
-    },
-    calibration: UNCALIBRATED,
-    textSeed: 1,
-  };
+  const load = `--url http://127.0.0.1:${port} --concurrency ${numStreams} --duration ${seconds} --drain 0`;
+  const config = configFromArguments(`${load} --input-tokens 32 --output-tokens 2000`.split(" "), "m");
+  return { ...config, calibration: UNCALIBRATED };
 }
 
 async function measure(port: number): Promise<boolean> {

@@ -95,11 +95,16 @@ class WorkerRun {
   }
 }
 
-/** A trace's own times replace these; the schedule then only marks the loop as open. */
 function arrivalsOf({ load, workload }: WorkerJob): Iterable<number> | null {
-  if (load.shape === null)
-    return workload.useTraceTimes ? arrivalTimes({ kind: "steady", rate: 1 }, 1, Math.random) : null;
-  return arrivalTimes(load.shape, load.burstiness, seededRandom(deriveSeed(load.seed, "arrivals")));
+  if (load.shape !== null) {
+    return arrivalTimes(load.shape, load.burstiness, seededRandom(deriveSeed(load.seed, "arrivals")));
+  }
+  return workload.useTraceTimes ? untimed() : null;
+}
+
+/** A trace brings its own times, which replace these; that they exist makes the loop an open one. */
+function* untimed(): Generator<number> {
+  for (;;) yield 0;
 }
 
 async function withReports(reporter: Reporter, run: () => Promise<void>): Promise<void> {

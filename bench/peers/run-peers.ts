@@ -11,9 +11,7 @@ import { basename, join } from "node:path";
 
 import { Command } from "commander";
 
-import type { BenchConfig } from "../bench-config.ts";
-import { benchConfig } from "../bench-config-from-options.ts";
-import { addBenchOptions, type BenchOptionValues } from "../bench-options.ts";
+import { configFromArguments } from "../config-from-arguments.ts";
 import { serverFacts } from "../load/server-facts.ts";
 import type { RunData } from "../measure/run-summary.ts";
 import { benchResult, type BenchResult } from "../report/bench-result.ts";
@@ -145,7 +143,7 @@ async function runWorkload(
 ): Promise<BenchResult> {
   process.stderr.write(`round ${round + 1}, ${contender.name}: ${workload.purpose}\n`);
   const server = await serverFacts(url, null, null);
-  const config = configOf([...workloadArguments(workload), "--url", url], server.model);
+  const config = configFromArguments([...workloadArguments(workload), "--url", url], server.model);
   const calibration = await calibrationOf(config);
   const data = await runOnce(config, {
     runIndex: round,
@@ -161,13 +159,6 @@ async function runWorkload(
     server,
     date: new Date(),
   });
-}
-
-function configOf(options: readonly string[], model: string): BenchConfig {
-  const values = addBenchOptions(new Command())
-    .parse([...options], { from: "user" })
-    .opts<BenchOptionValues>();
-  return benchConfig(values, model, process.env);
 }
 
 function writeResults(options: PeerOptions, settings: PeerSettings, results: readonly PeerResults[]): void {
