@@ -138,6 +138,7 @@ function schemaOf({ schema, workload }: BenchOptionValues): object | null {
 }
 
 function defaultWorkers({ rate, shape }: BenchOptionValues): number {
-  const peak = Math.max(rate ?? 0, ...(shape?.match(/\d+(\.\d+)?/g) ?? []).map(Number));
+  const [rates = ""] = shape?.split("@") ?? [];
+  const peak = Math.max(rate ?? 0, ...(rates.match(/\d+(\.\d+)?/g) ?? []).map(Number));
   return Math.max(1, Math.ceil(peak / RATE_PER_WORKER));
 }
