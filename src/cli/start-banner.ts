@@ -45,7 +45,10 @@ function curlLine(url: string, modelId: string, config: Config): string {
   const body = JSON.stringify({
     model: modelId,
     stream: true,
-    messages: [{ role: "user", content: "What is the capital of France?" }],
+    messages: [
+      { role: "system", content: "You are a helpful assistant." },
+      { role: "user", content: "What is the capital of France?" },
+    ],
   });
   return `  curl -N ${reachable(url)}/v1/chat/completions -H 'Content-Type: application/json'${key} -d '${body.replaceAll("'", "'\\''")}'`;
 }

@@ -151,7 +151,7 @@ export const options = {
   }),
   maxQueue: option("Scheduling", "max-queue", {
     type: integer({ min: 1, max: 1_000_000 }),
-    description: "Most requests that may wait; others are refused with 429",
+    description: "Most requests that may wait; others are refused with 503",
     default: 512,
   }),
   maxQueueTokens: optional("Scheduling", "max-queue-tokens", {
