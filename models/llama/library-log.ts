@@ -7,6 +7,9 @@ export type LibraryLogger = (level: LibraryLogLevel, message: string) => void;
 
 const MAX_LINE_LENGTH = 2000;
 
+/** In the paged layout the "context" is the pool of all sequences, whose size has nothing to do with the training's. */
+const IRRELEVANT = /n_ctx_seq \(\d+\) [<>] n_ctx_train/;
+
 /**
  * Turns the library's log calls into whole lines. What llama.cpp calls "info" is detail to a server's operator,
  * so it becomes "debug". Recent warnings and errors are kept: they say why a load failed.
@@ -53,8 +56,9 @@ export class LibraryLog {
   #emit(line: string): void {
     const message = line.trimEnd().slice(0, MAX_LINE_LENGTH);
     if (message === "") return;
-    if (this.#level === "warn" || this.#level === "error") this.#complaints.push(message);
-    this.logger(this.#level, message);
+    const level = IRRELEVANT.test(message) ? "debug" : this.#level;
+    if (level === "warn" || level === "error") this.#complaints.push(message);
+    this.logger(level, message);
   }
 }
 
