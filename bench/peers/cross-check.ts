@@ -4,7 +4,7 @@
  *
  *   node dist/bench/peers/cross-check.js prompts --out prompts.jsonl --count 200 --words 128 --output-tokens 64
  *   guidellm run --backend kind=openai_http,target=URL,request_format=/v1/completions \
- *     --profile kind=concurrent,streams=4 --constraint kind=max_requests,value=40 \
+ *     --profile kind=concurrent,streams=4 --constraint kind=max_requests,count=40 \
  *     --data kind=json_file,path=prompts.jsonl --output kind=json,path=guidellm.json
  *   headway bench --url URL --api completions --workload prompts --file prompts.jsonl \
  *     --concurrency 4 --requests 40 --json ours.json

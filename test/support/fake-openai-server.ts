@@ -103,6 +103,7 @@ export class FakeOpenAiServer {
   #get(path: string, response: http.ServerResponse): void {
     if (path === "/v1/models")
       return sendJson(response, 200, { object: "list", data: [{ id: "fake", object: "model" }] });
+    if (path === "/health") return sendJson(response, 200, { status: "ok" });
     if (path === "/version") return sendJson(response, 200, { version: "1.2.3" });
     sendJson(response, 404, { error: { message: "not found" } });
   }
