@@ -1,10 +1,29 @@
 /** Dense small integer naming one sequence inside the KV memory (llama_seq_id). */
 export type SeqId = number;
 
+/** Names one copy in host memory; never used twice. */
+export type HostSlot = number;
+
 /**
- * Work on KV memory, to be applied in order before the batches of the same plan.
- * Half-open ranges: share tags [0, numTokens) of `from` with `to`; trim drops [fromPosition, end) of `seqId`.
+ * Work on KV memory, to be applied in order before the batches of the same plan. Ranges are half-open:
+ *
+ *   share     tags [0, numTokens) of `from` with `to`
+ *   trim      drops [fromPosition, end) of `seqId`
+ *   save      copies [fromPosition, toPosition) of `seqId` to a new host slot; the sequence keeps what it has
+ *   restore   copies that range from a host slot, which may hold more, to the end of `seqId`, which lacks exactly it;
+ *             needs free cells for all that the slot holds, for a moment
+ *   discard   forgets a host slot
  */
 export type CacheOp =
   | { readonly kind: "share"; readonly from: SeqId; readonly to: SeqId; readonly numTokens: number }
-  | { readonly kind: "trim"; readonly seqId: SeqId; readonly fromPosition: number };
+  | { readonly kind: "trim"; readonly seqId: SeqId; readonly fromPosition: number }
+  | ({ readonly kind: "save" } & HostCopyRange)
+  | ({ readonly kind: "restore" } & HostCopyRange)
+  | { readonly kind: "discard"; readonly slot: HostSlot };
+
+export interface HostCopyRange {
+  readonly slot: HostSlot;
+  readonly seqId: SeqId;
+  readonly fromPosition: number;
+  readonly toPosition: number;
+}

@@ -1,7 +1,8 @@
 import type { Block, BlockPool } from "./block-pool.ts";
 import type { BlockTable } from "./block-table.ts";
 import type { SeqId } from "./cache-op.ts";
-import type { PrefixNode } from "./prefix-cache.ts";
+import type { HostBlockCounts } from "./host-tier.ts";
+import type { HostSegment, PrefixNode } from "./prefix-cache.ts";
 import type { SeqIdPool } from "./seq-id-pool.ts";
 
 /** All state of a manager. */
@@ -11,7 +12,9 @@ export interface KvCacheState {
   readonly seqIds: SeqIdPool;
   readonly tables: ReadonlyMap<SeqId, BlockTable>;
   readonly branches: ReadonlyMap<SeqId, BlockTable>;
-  readonly nodes: Iterable<PrefixNode>;
+  readonly nodes: readonly PrefixNode[];
+  readonly segments: readonly HostSegment[];
+  readonly hostCounts: HostBlockCounts;
   readonly numUsedCells: number | null;
 }
 
@@ -23,6 +26,7 @@ export function findViolations(state: KvCacheState): string[] {
     ...checkTables(state),
     ...checkBranches(state),
     ...checkNodes(state),
+    ...checkHost(state),
     ...checkCells(state),
   ];
 }
@@ -85,12 +89,36 @@ function* checkBranches({ tables, branches }: KvCacheState): Iterable<string> {
 
 function* checkNodes({ nodes, tables }: KvCacheState): Iterable<string> {
   for (const node of nodes) {
-    if (node.holders.size === 0) yield "a node without holders is in the tree";
+    if (node.holders.size === 0 && node.hosted === null) yield "a node without a copy is in the tree";
     for (const seqId of node.holders) {
       if (tables.get(seqId)?.path.includes(node) !== true)
         yield `a node lists sequence ${seqId}, which does not reach it`;
     }
   }
+}
+
+function* checkHost({ nodes, segments, hostCounts, blockSize }: KvCacheState): Iterable<string> {
+  const known = new Set(nodes);
+  for (const { slot, startBlock, nodes: hosted } of segments) {
+    const name = `host slot ${slot}`;
+    if (hosted.some((node) => node.hosted?.slot !== slot)) yield `${name}: not the copy of its nodes`;
+    if (hosted.some((node) => !known.has(node))) yield `${name}: out of reach`;
+    if (hosted.some((node, index) => index > 0 && node.parent !== hosted[index - 1])) {
+      yield `${name}: not consecutive`;
+    }
+    if (depthOf(hosted[0]!) !== startBlock) yield `${name}: begins at another block`;
+    if (hosted.some((node) => node.tokens.length !== blockSize)) yield `${name}: not made of full blocks`;
+  }
+  const numHosted = nodes.filter((node) => node.hosted !== null).length;
+  if (numHosted !== hostCounts.used)
+    yield `${numHosted} blocks are in host memory, ${hostCounts.used} are counted`;
+  if (hostCounts.used > hostCounts.total) yield "more blocks are in host memory than it may hold";
+}
+
+function depthOf(node: PrefixNode): number {
+  let depth = -1;
+  for (let parent = node.parent; parent !== null; parent = parent.parent) depth += 1;
+  return depth;
 }
 
 function* checkCells({ pool, blockSize, numUsedCells }: KvCacheState): Iterable<string> {

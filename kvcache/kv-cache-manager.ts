@@ -1,9 +1,11 @@
+import type { Admission, AdmissionRequest } from "./admission.ts";
 import { BlockPool, type BlockCounts } from "./block-pool.ts";
 import type { BlockTable } from "./block-table.ts";
 import type { CacheOp, SeqId } from "./cache-op.ts";
+import { type HostBlockCounts, HostTier, DEFAULT_SEGMENT_BLOCKS } from "./host-tier.ts";
 import { findViolations } from "./integrity.ts";
 import { NullPrefixCache } from "./null-prefix-cache.ts";
-import type { PrefixCache, PrefixKey, PrefixMatch } from "./prefix-cache.ts";
+import type { PrefixCache, PrefixKey, PrefixNode } from "./prefix-cache.ts";
 import { RadixPrefixCache } from "./radix-prefix-cache.ts";
 import { SeqIdPool } from "./seq-id-pool.ts";
 
@@ -15,25 +17,14 @@ export interface KvCacheOptions {
   readonly numSeqIds: number;
   /** Idle cached cells cost attention time in the paged layout: more than this many blocks are not kept. */
   readonly maxCachedBlocks: number;
+  /** Blocks that may be copied to host memory; none by default. */
+  readonly maxHostBlocks?: number;
+  /** Most blocks of one such copy. */
+  readonly hostSegmentBlocks?: number;
   /** The memory can share a prefix between sequences. */
   readonly canShare: boolean;
   /** The memory can drop positions from the end of a sequence; else only a whole sequence. */
   readonly canTrim: boolean;
-}
-
-export interface AdmissionRequest {
-  /** The sequence's tokens; the manager keeps the array and reads tokens appended later. */
-  readonly key: PrefixKey;
-  /** False for a sequence that must compute all of its prompt. */
-  readonly useCachedPrefix: boolean;
-  /** Blocks that must stay free or evictable afterwards, as room for others to grow. */
-  readonly numReserveBlocks: number;
-}
-
-export interface Admission {
-  readonly seqId: SeqId;
-  /** Leading tokens whose KV entries are shared, not computed. Less than the number of tokens. */
-  readonly numCachedTokens: number;
 }
 
 /**
@@ -43,22 +34,32 @@ export interface Admission {
  * A finished or preempted sequence leaves its full computed blocks behind as a *retained branch* under its id,
  * because cells live only as long as some id holds them. No retained branch is covered by another holder:
  * the moment one is, it is dropped. So its last block is its own, and eviction from the tail always frees memory.
+ * What is evicted moves to host memory (HostTier), which is also how a preempted sequence is parked.
  */
 export class KvCacheManager {
   readonly #options: KvCacheOptions;
   readonly #pool: BlockPool;
   readonly #seqIds: SeqIdPool;
   readonly #prefixes: PrefixCache;
+  readonly #host: HostTier;
   readonly #tables = new Map<SeqId, BlockTable>();
   /** Retained branches, least recently used first. */
   readonly #branches = new Map<SeqId, BlockTable>();
   #ops: CacheOp[] = [];
+  #nowMs = 0;
 
   constructor(options: KvCacheOptions) {
     this.#options = options;
     this.#pool = new BlockPool(options.numBlocks);
     this.#seqIds = new SeqIdPool(options.numSeqIds);
     this.#prefixes = options.canShare ? new RadixPrefixCache(options.blockSize) : new NullPrefixCache();
+    this.#host = new HostTier({
+      maxBlocks: options.canShare && options.canTrim ? (options.maxHostBlocks ?? 0) : 0,
+      blockSize: options.blockSize,
+      segmentBlocks: options.hostSegmentBlocks ?? DEFAULT_SEGMENT_BLOCKS,
+      prefixes: this.#prefixes,
+      emit: (operation) => this.#ops.push(operation),
+    });
   }
 
   get options(): KvCacheOptions {
@@ -73,6 +74,15 @@ export class KvCacheManager {
     return this.#pool.counts();
   }
 
+  hostCounts(): HostBlockCounts {
+    return this.#host.counts();
+  }
+
+  /** The time, for pins that run out. */
+  advanceTo(nowMs: number): void {
+    this.#nowMs = nowMs;
+  }
+
   /** Upper bound of the cells in use. */
   get numHeldTokens(): number {
     return (this.#options.numBlocks - this.#pool.numFree) * this.#options.blockSize;
@@ -84,7 +94,7 @@ export class KvCacheManager {
 
   /** Leading tokens of the key that a sequence admitted now would not have to compute. */
   numCachedTokens(key: PrefixKey): number {
-    return (this.#match(key)?.numBlocks ?? 0) * this.#options.blockSize;
+    return this.#match(key).length * this.#options.blockSize;
   }
 
   /** Gives a sequence an id, its cached prefix, and blocks for all its tokens; null when they don't fit. */
@@ -92,18 +102,24 @@ export class KvCacheManager {
     const { key } = request;
     const seqId = this.#takeSeqId();
     if (seqId === null) return null;
-    const match = request.useCachedPrefix ? this.#match(key) : null;
-    const numCachedBlocks = match?.numBlocks ?? 0;
-    const numNewBlocks = this.numBlocksFor(key.tokens.length) - numCachedBlocks;
-    if (numNewBlocks + request.numReserveBlocks > this.#numObtainable(match)) {
+    const shared = request.useCachedPrefix ? this.#match(key).filter(isInPool) : [];
+    const numNewBlocks = this.numBlocksFor(key.tokens.length) - shared.length;
+    if (numNewBlocks + request.numReserveBlocks > this.#numObtainable(shared)) {
       this.#seqIds.giveBack(seqId);
       return null;
     }
     const table: BlockTable = { seqId, key, blocks: [], path: [], kind: "running" };
     this.#tables.set(seqId, table);
-    if (match !== null) this.#share(match, table);
+    if (shared.length > 0) this.#share(shared, table);
     this.#append(table, numNewBlocks);
-    return { seqId, numCachedTokens: numCachedBlocks * this.#options.blockSize };
+    // Looked up again: making room may have moved blocks to the host, or from there to oblivion.
+    if (request.useCachedPrefix && this.#host.isOn) this.#host.restore(table, this.#match(key));
+    const { blockSize } = this.#options;
+    return {
+      seqId,
+      numCachedTokens: table.path.length * blockSize,
+      numRestoredTokens: (table.path.length - shared.length) * blockSize,
+    };
   }
 
   /** Makes sure a running sequence has blocks for `numTokens` tokens, evicting cached ones; false, and no effect, when it can't. */
@@ -151,7 +167,9 @@ export class KvCacheManager {
       seqIds: this.#seqIds,
       tables: this.#tables,
       branches: this.#branches,
-      nodes: this.#prefixes.nodes(),
+      nodes: [...this.#prefixes.nodes()],
+      segments: [...this.#host.segments],
+      hostCounts: this.#host.counts(),
       numUsedCells,
     });
   }
@@ -164,25 +182,22 @@ export class KvCacheManager {
   }
 
   /** At least one token is left to compute: the model gives logits only for positions it computes. */
-  #match(key: PrefixKey): PrefixMatch | null {
+  #match(key: PrefixKey): PrefixNode[] {
     return this.#prefixes.match(key, Math.floor((key.tokens.length - 1) / this.#options.blockSize));
   }
 
   /** Any holder will do: each has computed the whole prefix. */
-  #donor(match: PrefixMatch): BlockTable {
-    const [seqId] = match.node.holders;
+  #donor(shared: readonly PrefixNode[]): BlockTable {
+    const [seqId] = shared.at(-1)!.holders;
     return this.#tables.get(seqId!)!;
   }
 
-  /** Free and evictable blocks, without those that taking the match would put to use. */
-  #numObtainable(match: PrefixMatch | null): number {
-    let numObtainable = this.#pool.numFree + this.#pool.numCached;
-    if (match === null) return numObtainable;
-    const { blocks } = this.#donor(match);
-    for (let index = 0; index < match.numBlocks; index += 1) {
-      if (blocks[index]!.numRunningHolders === 0) numObtainable -= 1;
-    }
-    return numObtainable;
+  /** Free and evictable blocks, without those that sharing this prefix would put to use. */
+  #numObtainable(shared: readonly PrefixNode[]): number {
+    const numObtainable = this.#pool.numFree + this.#pool.numCached;
+    if (shared.length === 0) return numObtainable;
+    const blocks = this.#donor(shared).blocks.slice(0, shared.length);
+    return numObtainable - blocks.filter((block) => block.numRunningHolders === 0).length;
   }
 
   /** The lowest free id, for which the oldest branch may have to go; null when all ids run. */
@@ -191,18 +206,20 @@ export class KvCacheManager {
     if (seqId !== null) return seqId;
     const [oldest] = this.#branches.values();
     if (oldest === undefined) return null;
+    this.#host.save(oldest, 0, this.#nowMs);
     this.#drop(oldest);
     return this.#seqIds.take();
   }
 
-  #share(match: PrefixMatch, table: BlockTable): void {
-    const donor = this.#donor(match);
-    for (const block of donor.blocks.slice(0, match.numBlocks)) {
+  #share(shared: readonly PrefixNode[], table: BlockTable): void {
+    const donor = this.#donor(shared);
+    for (const block of donor.blocks.slice(0, shared.length)) {
       this.#pool.hold(block, table.seqId);
       table.blocks.push(block);
     }
-    table.path.push(...this.#prefixes.adopt(match.node, table.seqId));
-    const numTokens = match.numBlocks * this.#options.blockSize;
+    for (const node of shared) node.holders.add(table.seqId);
+    table.path.push(...shared);
+    const numTokens = shared.length * this.#options.blockSize;
     this.#ops.push({ kind: "share", from: donor.seqId, to: table.seqId, numTokens });
     this.#dropCoveredBranch(table);
   }
@@ -238,11 +255,16 @@ export class KvCacheManager {
   /** Gives up all blocks from `numBlocks` on, deepest first. */
   #shorten(table: BlockTable, numBlocks: number): void {
     while (table.blocks.length > numBlocks) {
-      if (table.path.length === table.blocks.length) this.#prefixes.leave(table.path.pop()!, table.seqId);
+      if (table.path.length === table.blocks.length) this.#leave(table.path.pop()!, table.seqId);
       this.#pool.drop(table.blocks.pop()!, table.seqId, table.kind);
     }
     const fromPosition = numBlocks * this.#options.blockSize;
     this.#ops.push({ kind: "trim", seqId: table.seqId, fromPosition });
+  }
+
+  #leave(node: PrefixNode, seqId: SeqId): void {
+    node.holders.delete(seqId);
+    this.#host.prune(node);
   }
 
   /** Frees at least `numBlocks` cached blocks (or all there are): oldest branch first, each from its tail. */
@@ -255,12 +277,18 @@ export class KvCacheManager {
   }
 
   /** A branch shortened to where another one covers it is not worth its sequence id. */
-  #evictTail(branch: BlockTable, maxBlocks: number): void {
-    const numKept = Math.max(0, branch.path.length - maxBlocks);
+  #evictTail(branch: BlockTable, minBlocks: number): void {
+    // Whole segments, so that the next block needs no copy of its own.
+    const numKept = this.#host.alignDown(Math.max(0, branch.path.length - minBlocks));
+    this.#host.save(branch, numKept, this.#nowMs);
     const isCoveredThere = numKept === 0 || branch.path[numKept - 1]!.holders.size > 1;
     if (isCoveredThere) this.#drop(branch);
     else this.#shorten(branch, numKept);
   }
+}
+
+function isInPool(node: PrefixNode): boolean {
+  return node.holders.size > 0;
 }
 
 /** Another sequence holds all that this one could leave behind. */

@@ -2,19 +2,15 @@ import type { PrefixCache, PrefixNode } from "./prefix-cache.ts";
 
 /** For models whose memory cannot share: nothing is ever found. */
 export class NullPrefixCache implements PrefixCache {
-  match(): null {
-    return null;
+  match(): PrefixNode[] {
+    return [];
   }
 
   extend(): null {
     return null;
   }
 
-  adopt(): PrefixNode[] {
-    return [];
-  }
-
-  leave(): void {
+  remove(): void {
     // Nothing was recorded.
   }
 

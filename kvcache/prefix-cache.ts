@@ -1,9 +1,10 @@
-import type { SeqId } from "./cache-op.ts";
+import type { HostSlot, SeqId } from "./cache-op.ts";
 
 /**
  * The identity of one computed, full block: its own tokens after everything before it.
  * Two sequences with equal tokens and salt up to here pass through the same node,
- * whether or not they share the physical block.
+ * whether or not they share the physical block. A node is in the tree as long as there is a copy of its block:
+ * a holder in the pool, or a segment in host memory.
  */
 export interface PrefixNode {
   readonly cacheSalt: string;
@@ -14,8 +15,19 @@ export interface PrefixNode {
   /** The block's token ids: hashes only find candidates, tokens decide. */
   readonly tokens: readonly number[];
   readonly children: Map<number, PrefixNode>;
-  /** Sequences whose computed blocks reach at least to here. Never empty while the node is in the tree. */
+  /** Sequences whose computed blocks reach at least to here. */
   readonly holders: Set<SeqId>;
+  hosted: HostSegment | null;
+  /** Until then the block stays in some tier if at all possible; never later than its parent's. */
+  pinnedUntilMs: number;
+}
+
+/** Consecutive blocks of one path that were copied to host memory together. */
+export interface HostSegment {
+  readonly slot: HostSlot;
+  /** Index of the first node's block. */
+  readonly startBlock: number;
+  readonly nodes: readonly PrefixNode[];
 }
 
 /** The start of a path. Salts never share, so a tenant cannot time another's prompts. */
@@ -24,25 +36,20 @@ export interface PrefixKey {
   readonly cacheSalt: string;
 }
 
-/** A computed prefix: `numBlocks` full blocks, all of them held by every holder of `node`. */
-export interface PrefixMatch {
-  readonly node: PrefixNode;
-  readonly numBlocks: number;
-}
-
 /** Finds computed prefixes by content. It knows sequences and tokens, not blocks or memory. */
 export interface PrefixCache {
-  /** The longest computed prefix of the key, at most `maxBlocks` long; null when not even one block is. */
-  match(key: PrefixKey, maxBlocks: number): PrefixMatch | null;
+  /**
+   * The longest computed prefix of the key, at most `maxBlocks` long: one node a block. Nodes in the pool come first,
+   * since a holder of a node holds all its ancestors; those that only host memory has follow.
+   */
+  match(key: PrefixKey, maxBlocks: number): PrefixNode[];
   /**
    * Records that `seqId` has computed block `path.length` of the key, `path` being its nodes so far.
    * Returns the new node, or null when this block cannot be indexed.
    */
   extend(path: readonly PrefixNode[], key: PrefixKey, seqId: SeqId): PrefixNode | null;
-  /** Records that `seqId` shares everything up to `node`; returns its path. */
-  adopt(node: PrefixNode, seqId: SeqId): PrefixNode[];
-  /** `seqId` no longer reaches `node`. Call deepest node first; a node without holders is forgotten. */
-  leave(node: PrefixNode, seqId: SeqId): void;
+  /** Forgets a node of which there is no copy any more. */
+  remove(node: PrefixNode): void;
   /** All nodes in the tree, for the integrity check. */
   nodes(): Iterable<PrefixNode>;
 }

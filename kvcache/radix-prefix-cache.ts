@@ -1,6 +1,6 @@
 import type { SeqId } from "./cache-op.ts";
 import { hashBlock } from "./hash-block.ts";
-import type { PrefixCache, PrefixKey, PrefixMatch, PrefixNode } from "./prefix-cache.ts";
+import type { PrefixCache, PrefixKey, PrefixNode } from "./prefix-cache.ts";
 
 /**
  * A radix tree over blocks, one root per salt (after SGLang's RadixAttention, arXiv 2312.07104, with vLLM's block grain).
@@ -14,18 +14,14 @@ export class RadixPrefixCache implements PrefixCache {
     this.#blockSize = blockSize;
   }
 
-  match(key: PrefixKey, maxBlocks: number): PrefixMatch | null {
-    const root = this.#roots.get(key.cacheSalt);
-    if (root === undefined) return null;
-    let node = root;
-    let numBlocks = 0;
-    while (numBlocks < maxBlocks) {
-      const child = this.#find(node, key.tokens, numBlocks);
-      if (child === null) break;
-      node = child;
-      numBlocks += 1;
+  match(key: PrefixKey, maxBlocks: number): PrefixNode[] {
+    const path: PrefixNode[] = [];
+    let node = this.#roots.get(key.cacheSalt) ?? null;
+    while (node !== null && path.length < maxBlocks) {
+      node = this.#find(node, key.tokens, path.length);
+      if (node !== null) path.push(node);
     }
-    return numBlocks === 0 ? null : { node, numBlocks };
+    return path;
   }
 
   extend(path: readonly PrefixNode[], key: PrefixKey, seqId: SeqId): PrefixNode | null {
@@ -35,22 +31,11 @@ export class RadixPrefixCache implements PrefixCache {
     return node;
   }
 
-  adopt(node: PrefixNode, seqId: SeqId): PrefixNode[] {
-    const path: PrefixNode[] = [];
-    let current = node;
-    while (current.parent !== null) {
-      current.holders.add(seqId);
-      path.push(current);
-      current = current.parent;
-    }
-    return path.reverse();
-  }
-
-  leave(node: PrefixNode, seqId: SeqId): void {
-    node.holders.delete(seqId);
-    if (node.holders.size > 0 || node.parent === null) return;
-    node.parent.children.delete(node.hash);
-    if (node.parent.parent === null && node.parent.children.size === 0) this.#roots.delete(node.cacheSalt);
+  remove(node: PrefixNode): void {
+    const { parent } = node;
+    if (parent === null) return;
+    parent.children.delete(node.hash);
+    if (parent.parent === null && parent.children.size === 0) this.#roots.delete(node.cacheSalt);
   }
 
   *nodes(): Iterable<PrefixNode> {
@@ -64,7 +49,7 @@ export class RadixPrefixCache implements PrefixCache {
   #root(cacheSalt: string): PrefixNode {
     let root = this.#roots.get(cacheSalt);
     if (root === undefined) {
-      root = { cacheSalt, parent: null, hash: 0, tokens: [], children: new Map(), holders: new Set() };
+      root = createNode({ cacheSalt, parent: null, hash: 0, tokens: [] });
       this.#roots.set(cacheSalt, root);
     }
     return root;
@@ -82,18 +67,14 @@ export class RadixPrefixCache implements PrefixCache {
     const blockTokens = tokens.slice(start, start + this.#blockSize);
     const hash = hashBlock(blockTokens, 0, blockTokens.length);
     if (parent.children.has(hash)) return null;
-    const { cacheSalt } = parent;
-    const node = {
-      cacheSalt,
-      parent,
-      hash,
-      tokens: blockTokens,
-      children: new Map(),
-      holders: new Set<SeqId>(),
-    };
+    const node = createNode({ cacheSalt: parent.cacheSalt, parent, hash, tokens: blockTokens });
     parent.children.set(hash, node);
     return node;
   }
+}
+
+function createNode(identity: Pick<PrefixNode, "cacheSalt" | "parent" | "hash" | "tokens">): PrefixNode {
+  return { ...identity, children: new Map(), holders: new Set(), hosted: null, pinnedUntilMs: 0 };
 }
 
 function hasTokens(node: PrefixNode, tokens: readonly number[], start: number): boolean {

@@ -1,10 +1,16 @@
-import type { CacheOp, SeqId } from "../scheduler/contracts.ts";
+import type { CacheOp, HostCopyRange, SeqId } from "../scheduler/contracts.ts";
 
 /** One token's entry, tagged with the sequences that see it. */
 interface Cell {
   /** Depends on the token and all before it, as a real entry does: a wrongly shared cell shows in what is computed from it. */
   readonly state: number;
   readonly tags: Set<SeqId>;
+}
+
+/** States of [start, start + states.length) of some sequence. */
+interface HostCopy {
+  readonly start: number;
+  readonly states: readonly number[];
 }
 
 /**
@@ -16,6 +22,7 @@ export class FakeKvMemory {
   readonly #numSeqIds: number;
   /** Cells by position. */
   readonly #sequences = new Map<SeqId, Cell[]>();
+  readonly #host = new Map<number, HostCopy>();
   #numUsedCells = 0;
 
   constructor(numCells: number, numSeqIds: number) {
@@ -32,9 +39,24 @@ export class FakeKvMemory {
     return (this.#sequences.get(seqId) ?? []).map((cell) => cell.state);
   }
 
+  /** Copies in host memory by slot, with the states they hold. */
+  get hostCopies(): ReadonlyMap<number, HostCopy> {
+    return this.#host;
+  }
+
   apply(operation: CacheOp): void {
-    if (operation.kind === "share") this.#share(operation.from, operation.to, operation.numTokens);
-    else this.#trim(operation.seqId, operation.fromPosition);
+    switch (operation.kind) {
+      case "share":
+        return this.#share(operation.from, operation.to, operation.numTokens);
+      case "trim":
+        return this.#trim(operation.seqId, operation.fromPosition);
+      case "save":
+        return this.#save(operation);
+      case "restore":
+        return this.#restore(operation);
+      case "discard":
+        if (!this.#host.delete(operation.slot)) throw new Error(`host slot ${operation.slot} is empty`);
+    }
   }
 
   /** Computes a token at a position and returns the state there. */
@@ -67,6 +89,32 @@ export class FakeKvMemory {
       cell.tags.delete(seqId);
       if (cell.tags.size === 0) this.#numUsedCells -= 1;
     }
+  }
+
+  #save({ slot, seqId, fromPosition, toPosition }: HostCopyRange): void {
+    const cells = this.#cells(seqId);
+    if (this.#host.has(slot)) throw new Error(`host slot ${slot} is taken`);
+    if (fromPosition >= toPosition || cells.length < toPosition) {
+      throw new Error(`sequence ${seqId} has no positions ${fromPosition} to ${toPosition}`);
+    }
+    const states = cells.slice(fromPosition, toPosition).map((cell) => cell.state);
+    this.#host.set(slot, { start: fromPosition, states });
+  }
+
+  #restore({ slot, seqId, fromPosition, toPosition }: HostCopyRange): void {
+    const cells = this.#cells(seqId);
+    const copy = this.#host.get(slot);
+    if (copy === undefined) throw new Error(`host slot ${slot} is empty`);
+    const states = copy.states.slice(fromPosition - copy.start, toPosition - copy.start);
+    if (fromPosition < copy.start || states.length !== toPosition - fromPosition) {
+      throw new Error(`host slot ${slot} has no positions ${fromPosition} to ${toPosition}`);
+    }
+    if (cells.length !== fromPosition) {
+      throw new Error(`sequence ${seqId} ends at ${cells.length}, not ${fromPosition}`);
+    }
+    if (this.#numUsedCells + copy.states.length > this.#numCells) throw new Error("the KV memory is full");
+    for (const state of states) cells.push({ state, tags: new Set([seqId]) });
+    this.#numUsedCells += states.length;
   }
 
   #cells(seqId: SeqId): Cell[] {

@@ -3,6 +3,7 @@ import { ModelRunnerError } from "../model-runner.ts";
 import { FlashAttention, GGML_TYPES } from "./abi.ts";
 import type { ContextParams, Pointer } from "./abi.ts";
 import type { CacheType } from "../memory-plan.ts";
+import { HostCopy } from "./host-copy.ts";
 import type { LlamaFunctions } from "./functions.ts";
 import type { LlamaLibrary } from "./library.ts";
 import type { Model } from "./model.ts";
@@ -27,6 +28,16 @@ const DECODE_FAILURES: Readonly<Record<number, string>> = {
   2: "the computation was aborted",
   [-1]: "the batch was invalid",
 };
+
+/** Sequences that a context tells apart: LLAMA_MAX_SEQ (src/llama-cparams.h) less the copier's. */
+export const NUM_SEQ_IDS = 255;
+
+/**
+ * The library copies the state of whole sequences, and only of those with an id below n_seq_max. So id 0 is kept for
+ * copies: tagging any range of any sequence with it for a moment makes that range a sequence to be copied.
+ */
+const COPIER_ID = 0;
+const nativeId = (seqId: number): number => seqId + 1;
 
 /** A llama_context in the paged layout: one pool of cells for all sequences. */
 export class Context {
@@ -53,6 +64,11 @@ export class Context {
     this.#memory = memory;
     this.#vocabSize = this.#llama.llama_vocab_n_tokens(model.vocab);
     this.batch = new TokenBatch(options.maxNumBatchedTokens);
+  }
+
+  /** Adds a token to `batch`. */
+  add(tokenId: number, position: number, seqId: number, wantsLogits: boolean): void {
+    this.batch.add(tokenId, position, nativeId(seqId), wantsLogits);
   }
 
   /** Computes `batch`. Throws ModelRunnerError when the library refuses. */
@@ -83,12 +99,41 @@ export class Context {
 
   /** Tags cells [0, numTokens) of one sequence for another; nothing is copied. */
   share(from: number, to: number, numTokens: number): void {
-    this.#llama.llama_memory_seq_cp(this.#memory, from, to, 0, numTokens);
+    this.#llama.llama_memory_seq_cp(this.#memory, nativeId(from), nativeId(to), 0, numTokens);
   }
 
   /** Drops [fromPosition, end). False when the memory cannot drop a part of a sequence. */
   trim(seqId: number, fromPosition: number): boolean {
-    return this.#llama.llama_memory_seq_rm(this.#memory, seqId, fromPosition, -1);
+    return this.#llama.llama_memory_seq_rm(this.#memory, nativeId(seqId), fromPosition, -1);
+  }
+
+  /** Copies [fromPosition, toPosition) of a sequence to host memory. Throws ModelRunnerError when that fails. */
+  save(seqId: number, fromPosition: number, toPosition: number): HostCopy {
+    this.#llama.llama_memory_seq_cp(this.#memory, nativeId(seqId), COPIER_ID, fromPosition, toPosition);
+    const sizeBytes = this.#llama.llama_state_seq_get_size_ext(this.#pointer, COPIER_ID, 0);
+    const copy = new HostCopy(sizeBytes);
+    const numWritten = this.#llama.llama_state_seq_get_data_ext(
+      this.#pointer,
+      copy.address,
+      sizeBytes,
+      COPIER_ID,
+      0,
+    );
+    this.#llama.llama_memory_seq_rm(this.#memory, COPIER_ID, -1, -1);
+    if (numWritten === sizeBytes) return copy;
+    copy.free();
+    throw new ModelRunnerError(`Copying ${sizeBytes} bytes of KV memory to the host failed.`);
+  }
+
+  /** Adds that range of a copy to the end of a sequence. Throws ModelRunnerError when that fails. */
+  restore(copy: HostCopy, seqId: number, fromPosition: number, toPosition: number): void {
+    const { address, sizeBytes } = copy;
+    const numRead = this.#llama.llama_state_seq_set_data_ext(this.#pointer, address, sizeBytes, COPIER_ID, 0);
+    if (numRead !== sizeBytes) {
+      throw new ModelRunnerError(`Copying ${sizeBytes} bytes of KV memory from the host failed.`);
+    }
+    this.#llama.llama_memory_seq_cp(this.#memory, COPIER_ID, nativeId(seqId), fromPosition, toPosition);
+    this.#llama.llama_memory_seq_rm(this.#memory, COPIER_ID, -1, -1);
   }
 
   clear(): void {

@@ -29,6 +29,21 @@ export interface LlamaFunctions {
   llama_memory_clear(memory: Pointer, data: boolean): void;
   llama_memory_seq_cp(memory: Pointer, from: number, to: number, p0: number, p1: number): void;
   llama_memory_seq_rm(memory: Pointer, seqId: number, p0: number, p1: number): boolean;
+  llama_state_seq_get_size_ext(context: Pointer, seqId: number, flags: number): number;
+  llama_state_seq_get_data_ext(
+    context: Pointer,
+    destination: Pointer | Uint8Array,
+    size: number,
+    seqId: number,
+    flags: number,
+  ): number;
+  llama_state_seq_set_data_ext(
+    context: Pointer,
+    source: Pointer | Uint8Array,
+    size: number,
+    seqId: number,
+    flags: number,
+  ): number;
   llama_decode(context: Pointer, batch: NativeBatch): number;
   llama_get_logits(context: Pointer): NullablePointer;
   llama_set_n_threads(context: Pointer, numThreads: number, numThreadsBatch: number): void;
@@ -105,6 +120,9 @@ const LLAMA: Record<keyof LlamaFunctions, Signature> = {
   llama_memory_clear: ["void", pointer, "bool"],
   llama_memory_seq_cp: ["void", pointer, "int32_t", "int32_t", "int32_t", "int32_t"],
   llama_memory_seq_rm: ["bool", pointer, "int32_t", "int32_t", "int32_t"],
+  llama_state_seq_get_size_ext: ["size_t", pointer, "int32_t", "uint32_t"],
+  llama_state_seq_get_data_ext: ["size_t", pointer, pointer, "size_t", "int32_t", "uint32_t"],
+  llama_state_seq_set_data_ext: ["size_t", pointer, pointer, "size_t", "int32_t", "uint32_t"],
   llama_decode: ["int32_t", pointer, LlamaBatch],
   llama_get_logits: [pointer, pointer],
   llama_set_n_threads: ["void", pointer, "int32_t", "int32_t"],

@@ -3,6 +3,8 @@ import type {
   BatchResult,
   BatchRow,
   CacheOp,
+  HostCopyRange,
+  HostSlot,
   PromptLogprobs,
   Sample,
 } from "../../scheduler/contracts.ts";
@@ -13,6 +15,7 @@ import type { RowLogprobs } from "../sampling/logprobs.ts";
 import { rowLogprobs } from "../sampling/logprobs.ts";
 import { Sampler } from "../sampling/sampler.ts";
 import type { Context } from "./context.ts";
+import type { HostCopy } from "./host-copy.ts";
 import type { Model } from "./model.ts";
 
 /** A row of logits to be read after a call: that of `tokens[position]` of the batch row. */
@@ -40,6 +43,7 @@ export class LlamaModelRunner implements ModelRunner {
   readonly #maxDecodeRowsPerCall: number;
   readonly #maxNumOutputs: number;
   readonly #outputs: Output[] = [];
+  readonly #hostCopies = new Map<HostSlot, HostCopy>();
 
   constructor(options: LlamaModelRunnerOptions) {
     this.info = options.info;
@@ -51,12 +55,7 @@ export class LlamaModelRunner implements ModelRunner {
   }
 
   apply(operations: readonly CacheOp[]): void {
-    for (const operation of operations) {
-      if (operation.kind === "share") this.#context.share(operation.from, operation.to, operation.numTokens);
-      else if (!this.#context.trim(operation.seqId, operation.fromPosition)) {
-        throw new ModelRunnerError(`The model's memory cannot be cut at position ${operation.fromPosition}.`);
-      }
-    }
+    for (const operation of operations) this.#apply(operation);
   }
 
   execute(batch: Batch): BatchResult {
@@ -78,6 +77,11 @@ export class LlamaModelRunner implements ModelRunner {
     return null;
   }
 
+  /** The bytes of a host slot in the library's format; a view, valid until the slot is discarded. */
+  hostCopy(slot: HostSlot): Uint8Array {
+    return this.#hostCopy(slot).bytes;
+  }
+
   /** Takes effect with the next call. */
   setNumThreads(numThreads: number): void {
     this.#context.setNumThreads(numThreads);
@@ -85,7 +89,7 @@ export class LlamaModelRunner implements ModelRunner {
 
   /** Runs the smallest batch once, so that the first request does not pay for page faults and lazy set-up. */
   warmUp(): void {
-    this.#context.batch.add(this.info.eogTokenIds[0] ?? 0, 0, 0, true);
+    this.#context.add(this.info.eogTokenIds[0] ?? 0, 0, 0, true);
     this.#context.decode();
     this.#context.logits();
     this.#context.batch.clear();
@@ -93,15 +97,48 @@ export class LlamaModelRunner implements ModelRunner {
   }
 
   close(): void {
+    for (const copy of this.#hostCopies.values()) copy.free();
+    this.#hostCopies.clear();
     this.#context.close();
     this.#model.close();
+  }
+
+  #apply(operation: CacheOp): void {
+    switch (operation.kind) {
+      case "share":
+        return this.#context.share(operation.from, operation.to, operation.numTokens);
+      case "trim":
+        if (this.#context.trim(operation.seqId, operation.fromPosition)) return;
+        throw new ModelRunnerError(`The model's memory cannot be cut at position ${operation.fromPosition}.`);
+      case "save":
+        return this.#save(operation);
+      case "restore":
+        return this.#restore(operation);
+      case "discard":
+        this.#hostCopy(operation.slot).free();
+        this.#hostCopies.delete(operation.slot);
+    }
+  }
+
+  #save({ slot, seqId, fromPosition, toPosition }: HostCopyRange): void {
+    this.#hostCopies.set(slot, this.#context.save(seqId, fromPosition, toPosition));
+  }
+
+  #restore({ slot, seqId, fromPosition, toPosition }: HostCopyRange): void {
+    this.#context.restore(this.#hostCopy(slot), seqId, fromPosition, toPosition);
+  }
+
+  #hostCopy(slot: HostSlot): HostCopy {
+    const copy = this.#hostCopies.get(slot);
+    if (copy === undefined) throw new ModelRunnerError(`Host slot ${slot} is empty.`);
+    return copy;
   }
 
   #add(row: BatchRow, position: number): boolean {
     const { sequence } = row;
     const isLast = position === row.start + row.numTokens - 1;
     const wantsLogits = row.logits === "all" || (isLast && row.logits === "last");
-    this.#context.batch.add(sequence.tokens[position]!, position, sequence.seqId, wantsLogits);
+    this.#context.add(sequence.tokens[position]!, position, sequence.seqId, wantsLogits);
     if (wantsLogits) this.#outputs.push({ row, position });
     return wantsLogits;
   }

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import type { CacheOp } from "../../kvcache/cache-op.ts";
 import type { KvCacheManager } from "../../kvcache/kv-cache-manager.ts";
+
 import { FakeKvMemory } from "../../models/fake-kv-memory.ts";
 import { createKvCacheManager } from "../support/scheduler-builders.ts";
 
@@ -43,6 +45,15 @@ const actions = fc.oneof(
 
 type Action = typeof actions extends fc.Arbitrary<infer T> ? T : never;
 
+const settings = fc.record({
+  numBlocks: fc.integer({ min: 6, max: 16 }),
+  maxCachedBlocks: fc.constantFrom(0, 2, Infinity),
+  maxHostBlocks: fc.constantFrom(0, 3, 100),
+  hostSegmentBlocks: fc.integer({ min: 1, max: 4 }),
+});
+
+type Settings = typeof settings extends fc.Arbitrary<infer T> ? T : never;
+
 interface Running {
   readonly seqId: number;
   readonly key: { readonly tokens: number[]; readonly cacheSalt: string };
@@ -55,13 +66,15 @@ class World {
   readonly memory: FakeKvMemory;
   readonly running: Running[] = [];
   readonly saltOf = new Map<number, string>();
+  readonly saltOfSlot = new Map<number, string>();
+  numRestores = 0;
 
-  constructor(numBlocks: number, maxCachedBlocks: number) {
+  constructor({ numBlocks, ...options }: Settings) {
     this.kv = createKvCacheManager({
       numBlocks,
       blockSize: BLOCK_SIZE,
       numSeqIds: NUM_SEQ_IDS,
-      maxCachedBlocks,
+      ...options,
     });
     this.memory = new FakeKvMemory(numBlocks * BLOCK_SIZE, NUM_SEQ_IDS);
   }
@@ -69,8 +82,14 @@ class World {
   run(action: Action): void {
     if (action.kind === "admit") this.#admit(action.key, action.numReserveBlocks);
     else if (this.running.length > 0) this.#change(action, this.running[action.pick % this.running.length]!);
-    for (const operation of this.kv.takeOps()) this.memory.apply(operation);
+    for (const operation of this.kv.takeOps()) this.#apply(operation);
     assert.deepEqual(this.kv.checkIntegrity(this.memory.numUsedCells), []);
+  }
+
+  #apply(operation: CacheOp): void {
+    this.memory.apply(operation);
+    if (operation.kind === "save") this.saltOfSlot.set(operation.slot, this.saltOf.get(operation.seqId)!);
+    if (operation.kind === "restore") this.numRestores += 1;
   }
 
   #admit({ tokens, cacheSalt }: Running["key"], numReserveBlocks: number): void {
@@ -85,8 +104,9 @@ class World {
       assert.ok(!fitsWithoutSharing || this.running.length === NUM_SEQ_IDS, "refused although it fits");
       return;
     }
-    // Taking an id may cost the very branch that was found.
+    // Taking an id may cost the very branch that was found, and a copy is not restored where it does not fit whole.
     assert.ok(admission.numCachedTokens <= expected);
+    for (const operation of this.kv.takeOps()) this.#apply(operation);
     this.saltOf.set(admission.seqId, cacheSalt);
     this.running.push({ seqId: admission.seqId, key, numComputedTokens: admission.numCachedTokens });
   }
@@ -115,34 +135,38 @@ class World {
   #longestComputedPrefix(key: Running["key"]): number {
     const scratch = new FakeKvMemory(key.tokens.length, 1);
     const states = key.tokens.map((tokenId, position) => scratch.append(0, position, tokenId));
-    const maxTokens = key.tokens.length - 1;
-    let longest = 0;
-    for (let seqId = 0; seqId < NUM_SEQ_IDS; seqId += 1) {
-      if (this.saltOf.get(seqId) !== key.cacheSalt) continue;
-      const others = this.memory.states(seqId);
-      const firstDifference = states.findIndex((state, position) => state !== others[position]);
-      const numEqual = Math.min(firstDifference === -1 ? states.length : firstDifference, maxTokens);
-      longest = Math.max(longest, numEqual - (numEqual % BLOCK_SIZE));
-    }
-    return longest;
+    const known = this.#statesOf(key.cacheSalt);
+    const firstUnknown = states.findIndex((state) => !known.has(state));
+    const numKnown = Math.min(firstUnknown === -1 ? states.length : firstUnknown, key.tokens.length - 1);
+    return numKnown - (numKnown % BLOCK_SIZE);
+  }
+
+  /** All states of a salt, in the pool and in host memory; a state stands for all tokens up to its position. */
+  #statesOf(cacheSalt: string): Set<number> {
+    const pool = Array.from({ length: NUM_SEQ_IDS }, (_, seqId) => seqId)
+      .filter((seqId) => this.saltOf.get(seqId) === cacheSalt)
+      .flatMap((seqId) => this.memory.states(seqId));
+    const host = [...this.memory.hostCopies]
+      .filter(([slot]) => this.saltOfSlot.get(slot) === cacheSalt)
+      .flatMap(([, { states }]) => states);
+    return new Set([...pool, ...host]);
   }
 }
 
 test("the manager finds exactly the prefixes that are in memory and never loses a block", () => {
-  const settings = fc.record({
-    numBlocks: fc.integer({ min: 6, max: 16 }),
-    maxCachedBlocks: fc.constantFrom(0, 2, Infinity),
-  });
+  let numRestores = 0;
   fc.assert(
-    fc.property(settings, fc.array(actions, { maxLength: 60 }), ({ numBlocks, maxCachedBlocks }, script) => {
-      const world = new World(numBlocks, maxCachedBlocks);
+    fc.property(settings, fc.array(actions, { maxLength: 60, size: "max" }), (setting, script) => {
+      const world = new World(setting);
       for (const action of script) world.run(action);
       while (world.running.length > 0) world.run({ kind: "release", pick: 0, retain: false });
       const { used, cached } = world.kv.counts();
       assert.equal(used, 0);
-      assert.ok(cached <= maxCachedBlocks);
+      assert.ok(cached <= setting.maxCachedBlocks);
       assert.equal(world.memory.numUsedCells, cached * BLOCK_SIZE);
+      numRestores += world.numRestores;
     }),
     { numRuns: 2_000, seed: 1, includeErrorInReport: true },
   );
+  assert.ok(numRestores > 50, `${numRestores} restores`);
 });

@@ -60,7 +60,11 @@ const settings = fc.record({
   numBlocks: fc.integer({ min: MAX_MODEL_LEN / BLOCK_SIZE, max: 16 }),
   maxNumSeqs: fc.integer({ min: 1, max: 6 }),
   numSpareSeqIds: fc.nat(4),
-  maxCachedBlocks: fc.constantFrom(0, 3, Infinity),
+  cache: fc.record({
+    maxCachedBlocks: fc.constantFrom(0, 3, Infinity),
+    maxHostBlocks: fc.constantFrom(0, 4, 100),
+    hostSegmentBlocks: fc.integer({ min: 1, max: 4 }),
+  }),
   maxNumBatchedTokens: fc.constantFrom(6, 16, 64),
   targetItlMs: fc.constantFrom(null, 1, 1000),
 });
@@ -118,12 +122,12 @@ class Simulation {
   readonly #paused = new Set<string>();
 
   constructor(
-    { maxNumSeqs, numSpareSeqIds, numBlocks, maxCachedBlocks, ...rest }: Settings,
+    { maxNumSeqs, numSpareSeqIds, numBlocks, cache, ...rest }: Settings,
     capabilities: Capabilities,
   ) {
     const numSeqIds = maxNumSeqs + numSpareSeqIds;
     this.engine = new FakeEngine({
-      kv: { numBlocks, blockSize: BLOCK_SIZE, numSeqIds, maxCachedBlocks, ...capabilities },
+      kv: { numBlocks, blockSize: BLOCK_SIZE, numSeqIds, ...cache, ...capabilities },
       scheduler: { maxNumSeqs, maxModelLen: MAX_MODEL_LEN, ...rest },
       runner: { meanTokensToEog: MEAN_TOKENS_TO_EOG },
     });
@@ -216,7 +220,7 @@ function checkSchedules(capabilities: Capabilities, numRuns: number): Record<str
       for (const action of script) simulation.run(action);
       simulation.finish();
       simulation.checkOutputs();
-      simulation.checkMemory(setting.maxCachedBlocks);
+      simulation.checkMemory(setting.cache.maxCachedBlocks);
       const stats = simulation.engine.scheduler.stats();
       reached.numPreemptions += stats.numPreemptions;
       reached.numPrefixHits += stats.numPrefixHitTokens > 0 ? 1 : 0;

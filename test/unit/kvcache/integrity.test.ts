@@ -28,7 +28,9 @@ function createState(): Broken {
     seqIds,
     tables,
     branches: new Map(),
-    nodes: prefixes.nodes(),
+    nodes: [...prefixes.nodes()],
+    segments: [],
+    hostCounts: { total: 0, used: 0 },
     numUsedCells: 3,
   };
   return { state, table, pool };

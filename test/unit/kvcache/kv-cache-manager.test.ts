@@ -36,6 +36,7 @@ describe("KvCacheManager", () => {
     assert.deepEqual(kv.admit({ key, useCachedPrefix: true, numReserveBlocks: 0 }), {
       seqId: 1,
       numCachedTokens: 8,
+      numRestoredTokens: 0,
     });
     assert.deepEqual(kv.takeOps(), [{ kind: "share", from: 0, to: 1, numTokens: 8 }]);
     assert.deepEqual(kv.counts(), { total: 8, free: 4, cached: 0, used: 4 });

@@ -1,0 +1,161 @@
+import type { BlockTable } from "./block-table.ts";
+import type { CacheOp } from "./cache-op.ts";
+import type { HostSegment, PrefixCache, PrefixNode } from "./prefix-cache.ts";
+
+/** Blocks copied at once: few copies, for each scans the whole pool, and small ones, for they are restored whole. */
+export const DEFAULT_SEGMENT_BLOCKS = 8;
+
+export interface HostTierOptions {
+  /** 0 turns the tier off. */
+  readonly maxBlocks: number;
+  readonly blockSize: number;
+  /** Most blocks of one copy. */
+  readonly segmentBlocks: number;
+  readonly prefixes: PrefixCache;
+  readonly emit: (operation: CacheOp) => void;
+}
+
+export interface HostBlockCounts {
+  readonly total: number;
+  readonly used: number;
+}
+
+/**
+ * Copies of blocks in host memory: what the pool evicts goes here, what is asked for again comes back, at the price
+ * of a copy instead of a computation. A copy stays when its blocks are restored, so they can leave the pool again for free.
+ *
+ * Segments are kept in order of use, ancestors after their descendants: the oldest never leads to another one.
+ */
+export class HostTier {
+  readonly #options: HostTierOptions;
+  readonly #segments = new Map<number, HostSegment>();
+  #numUsed = 0;
+  #nextSlot = 0;
+
+  constructor(options: HostTierOptions) {
+    this.#options = options;
+  }
+
+  get isOn(): boolean {
+    return this.#options.maxBlocks > 0;
+  }
+
+  get segments(): Iterable<HostSegment> {
+    return this.#segments.values();
+  }
+
+  /** The last end of a segment at or before this block. */
+  alignDown(block: number): number {
+    return this.isOn ? block - (block % this.#options.segmentBlocks) : block;
+  }
+
+  counts(): HostBlockCounts {
+    return { total: this.#options.maxBlocks, used: this.#numUsed };
+  }
+
+  /** Copies those blocks of a table from `startBlock` on that nobody else has a copy of, as far as there is room. */
+  save({ seqId, path }: BlockTable, startBlock: number, nowMs: number): void {
+    if (!this.isOn) return;
+    this.touch(path.at(-1));
+    for (const { start, nodes } of findMissing(path, startBlock, this.#options.segmentBlocks)) {
+      if (!this.#makeRoom(nodes.length, path, nowMs)) break;
+      this.#add(seqId, start, nodes);
+    }
+    this.touch(path.at(-1));
+  }
+
+  /** Copies back the blocks of `match` that follow the table's path, as far as whole segments fit into its blocks. */
+  restore(table: BlockTable, match: readonly PrefixNode[]): void {
+    const { path, seqId, blocks } = table;
+    const { blockSize } = this.#options;
+    while (path.length < match.length) {
+      const start = path.length;
+      const segment = match[start]!.hosted;
+      if (segment === null || segment.nodes.length > blocks.length - start) break;
+      while (match[path.length]?.hosted === segment) path.push(match[path.length]!);
+      for (const node of path.slice(start)) node.holders.add(seqId);
+      const range = { fromPosition: start * blockSize, toPosition: path.length * blockSize };
+      this.#options.emit({ kind: "restore", slot: segment.slot, seqId, ...range });
+    }
+    this.touch(path.at(-1));
+  }
+
+  /** The path up to this node has just been of use. */
+  touch(last: PrefixNode | undefined): void {
+    let previous: HostSegment | null = null;
+    for (let node = last ?? null; node !== null; node = node.parent) {
+      if (node.hosted !== null && node.hosted !== previous) {
+        this.#segments.delete(node.hosted.slot);
+        this.#segments.set(node.hosted.slot, node.hosted);
+      }
+      previous = node.hosted;
+    }
+  }
+
+  /** Forgets the node if there is no copy of it, and then also what hangs below: nothing leads there any more. */
+  prune(node: PrefixNode): void {
+    if (node.holders.size > 0 || node.hosted !== null) return;
+    this.#options.prefixes.remove(node);
+    for (const { hosted } of node.children.values()) if (hosted !== null) this.#discard(hosted);
+  }
+
+  #add(seqId: number, startBlock: number, nodes: readonly PrefixNode[]): void {
+    const segment = { slot: this.#nextSlot++, startBlock, nodes };
+    for (const node of nodes) node.hosted = segment;
+    this.#segments.set(segment.slot, segment);
+    this.#numUsed += nodes.length;
+    const { blockSize, emit } = this.#options;
+    const range = {
+      fromPosition: startBlock * blockSize,
+      toPosition: (startBlock + nodes.length) * blockSize,
+    };
+    emit({ kind: "save", slot: segment.slot, seqId, ...range });
+  }
+
+  /** Discards the least recently used that are neither pinned nor part of `path`; false, and no effect, when that is not enough. */
+  #makeRoom(numBlocks: number, path: readonly PrefixNode[], nowMs: number): boolean {
+    let numFree = this.#options.maxBlocks - this.#numUsed;
+    if (numFree >= numBlocks) return true;
+    const own = new Set(path.map((node) => node.hosted));
+    const victims: HostSegment[] = [];
+    for (const segment of this.#segments.values()) {
+      if (own.has(segment) || segment.nodes[0]!.pinnedUntilMs > nowMs) continue;
+      victims.push(segment);
+      numFree += segment.nodes.length;
+      if (numFree >= numBlocks) break;
+    }
+    if (numFree < numBlocks) return false;
+    for (const segment of victims) this.#discard(segment);
+    return true;
+  }
+
+  #discard(segment: HostSegment): void {
+    if (!this.#segments.delete(segment.slot)) return;
+    this.#numUsed -= segment.nodes.length;
+    this.#options.emit({ kind: "discard", slot: segment.slot });
+    for (const node of segment.nodes.toReversed()) {
+      node.hosted = null;
+      this.prune(node);
+    }
+  }
+}
+
+interface MissingRun {
+  readonly start: number;
+  readonly nodes: readonly PrefixNode[];
+}
+
+/** Runs of blocks that only this path's sequence holds, cut at multiples of `maxLength`. */
+function* findMissing(
+  path: readonly PrefixNode[],
+  startBlock: number,
+  maxLength: number,
+): Iterable<MissingRun> {
+  let start = startBlock;
+  for (let end = startBlock; end <= path.length; end += 1) {
+    const isMissing = end < path.length && path[end]!.hosted === null && path[end]!.holders.size === 1;
+    if (isMissing && end % maxLength !== 0) continue;
+    if (end > start) yield { start, nodes: path.slice(start, end) };
+    start = isMissing ? end : end + 1;
+  }
+}
