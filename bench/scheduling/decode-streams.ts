@@ -1,0 +1,84 @@
+import type { RequestRecord } from "../load/request.ts";
+import { Distribution } from "../measure/distribution.ts";
+import { forEachGap } from "../measure/request-metrics.ts";
+import { outputTokensIn } from "../measure/throughput.ts";
+import { isInside, windowSeconds, type Window } from "../measure/window.ts";
+import type { PromptSource } from "./prompt-source.ts";
+import type { TokenClient } from "./token-client.ts";
+
+const PROMPT_LENGTH = 16;
+
+export interface DecodeStreamsOptions {
+  readonly numStreams: number;
+  readonly maxTokens: number;
+}
+
+/** Streams that decode side by side until they are stopped. */
+export class DecodeStreams {
+  readonly #stop = new AbortController();
+  readonly #answers: Promise<RequestRecord>[] = [];
+
+  /** Resolves when every stream has its first token. */
+  static async start(
+    client: TokenClient,
+    prompts: PromptSource,
+    { numStreams, maxTokens }: DecodeStreamsOptions,
+  ): Promise<DecodeStreams> {
+    const streams = new DecodeStreams();
+    const running = Array.from({ length: numStreams }, async () => {
+      await new Promise<void>((resolve) => {
+        const prompt = prompts.next(PROMPT_LENGTH);
+        const { signal } = streams.#stop;
+        const answer = client.complete({ prompt, maxTokens, signal, onText: () => resolve() });
+        streams.#answers.push(
+          answer.then(({ record }) => {
+            resolve();
+            return record;
+          }),
+        );
+      });
+    });
+    await Promise.all(running);
+    return streams;
+  }
+
+  /** Breaks the streams off; throws where one had failed before. */
+  async stop(): Promise<RequestRecord[]> {
+    this.#stop.abort();
+    const records = await Promise.all(this.#answers);
+    const failed = records.find(({ outcome, chunkMs }) => outcome === "error" || chunkMs.length === 0);
+    if (failed !== undefined) throw new Error(`a stream failed: ${failed.errorMessage ?? "no text"}`);
+    return records;
+  }
+}
+
+/** Gaps between tokens that arrived in the window: a chunk of n tokens counts as n gaps of 1/n. */
+export function tokenGaps(records: readonly RequestRecord[], window: Window): Distribution {
+  const gaps = new Distribution();
+  for (const record of records) {
+    let index = 0;
+    forEachGap(record, (gapMs, numTokens) => {
+      index += 1;
+      if (isInside(window, record.chunkMs[index] as number)) gaps.add(gapMs / numTokens, numTokens);
+    });
+  }
+  return gaps;
+}
+
+/** The longest silence of any stream that ended in the window. */
+export function longestStallMs(records: readonly RequestRecord[], window: Window): number {
+  let longestMs = 0;
+  for (const { chunkMs } of records) {
+    for (let i = 1; i < chunkMs.length; i++) {
+      const arrivedMs = chunkMs[i] as number;
+      if (isInside(window, arrivedMs))
+        longestMs = Math.max(longestMs, arrivedMs - (chunkMs[i - 1] as number));
+    }
+  }
+  return longestMs;
+}
+
+export function outputTokensPerSecond(records: readonly RequestRecord[], window: Window): number {
+  const numTokens = records.reduce((sum, record) => sum + outputTokensIn(record, window), 0);
+  return numTokens / windowSeconds(window);
+}

@@ -1,0 +1,207 @@
+/*
+ * A KV pool for four requests, thirty-two offered at once; then the same with the engine killed ten times.
+ * With --server-option=--deterministic the outputs must also equal those of an unloaded server.
+ * Run: npm run bench:memory-pressure -- --model FILE [--json FILE]
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { atLeast, atMost, ratio, type Goal } from "./goal.ts";
+import { kvMemoryFor, startHeadway, type HeadwayServer, type ServeOptions } from "./headway-server.ts";
+import { computedPrefillTokens, growth, scrape } from "./prometheus.ts";
+import { createPromptSource } from "./prompt-source.ts";
+import { runScenario, type Findings, type Row, type ScenarioSettings } from "./scenario.ts";
+import { TokenClient, type Answer } from "./token-client.ts";
+
+const NUM_OFFERED = 32;
+const NUM_FITTING = 4;
+const NUM_KILLS = 10;
+const KILL_POLL_MS = 20;
+/** Requests that are asked again of an unloaded server, one at a time. */
+const NUM_COMPARED = 8;
+
+interface Sizes {
+  readonly promptLength: number;
+  readonly outputLength: number;
+}
+
+/** The pool has to hold a whole number of the library's 256 cells: four of either request do. */
+const FULL: Sizes = { promptLength: 96, outputLength: 96 };
+const QUICK: Sizes = { promptLength: 32, outputLength: 32 };
+
+interface Pressure {
+  readonly name: string;
+  readonly answers: readonly Answer[];
+  readonly seconds: number;
+  readonly numKills: number;
+  readonly numPreemptions: number | null;
+  readonly numParks: number | null;
+  /** Part of all prefill that computed something a second time. */
+  readonly recomputeShare: number | null;
+}
+
+async function run(settings: ScenarioSettings): Promise<Findings> {
+  const sizes = settings.isQuick ? QUICK : FULL;
+  const poolTokens = NUM_FITTING * (sizes.promptLength + sizes.outputLength);
+  const options = {
+    "--kv-memory": await kvMemoryFor(settings.modelPath, poolTokens),
+    "--max-model-len": 256,
+    "--max-num-seqs": 16,
+  };
+  const prompts = await createPrompts(settings, options, sizes);
+  const calm = await pressed(settings, options, { name: "32 at once", prompts, sizes, numKills: 0 });
+  const killed = await pressed(settings, options, {
+    name: "with engine kills",
+    prompts,
+    sizes,
+    numKills: NUM_KILLS,
+  });
+  const goals = [calm, killed].flatMap((each) => goalsOf(each, sizes));
+  if (settings.serverOptions.some((option) => option.startsWith("--deterministic"))) {
+    const alone = await unloaded(settings, options, prompts.slice(0, NUM_COMPARED), sizes);
+    goals.push(...[calm, killed].map((each) => sameOutputs(each, alone)));
+  }
+  return { rows: [calm, killed].map((each) => row(each, sizes)), goals };
+}
+
+async function createPrompts(
+  settings: ScenarioSettings,
+  options: ServeOptions,
+  sizes: Sizes,
+): Promise<number[][]> {
+  const server = await startHeadway(settings, options);
+  try {
+    const source = await createPromptSource(server.url);
+    return Array.from({ length: NUM_OFFERED }, () => source.next(sizes.promptLength));
+  } finally {
+    await server.stop();
+  }
+}
+
+interface PressureOptions {
+  readonly name: string;
+  readonly prompts: readonly number[][];
+  readonly sizes: Sizes;
+  readonly numKills: number;
+}
+
+async function pressed(
+  settings: ScenarioSettings,
+  options: ServeOptions,
+  { name, prompts, sizes, numKills }: PressureOptions,
+): Promise<Pressure> {
+  const server = await startHeadway(settings, options);
+  const client = new TokenClient(server.url);
+  try {
+    const before = await scrape(server.url);
+    const startMs = client.now();
+    const received = prompts.map(() => 0);
+    const running = Promise.all(
+      prompts.map((prompt, index) => {
+        const onText = (numTokens: number): void => void (received[index] = numTokens);
+        return client.complete({ prompt, maxTokens: sizes.outputLength, onText });
+      }),
+    );
+    const numReceived = (): number => received.reduce((sum, numTokens) => sum + numTokens, 0);
+    const killing = killEngines(server, {
+      numKills,
+      numReceived,
+      numExpected: NUM_OFFERED * sizes.outputLength,
+    });
+    const answers = await running;
+    const seconds = (client.now() - startMs) / 1000;
+    const after = await scrape(server.url);
+    const computed = computedPrefillTokens(before, after);
+    return {
+      name,
+      answers,
+      seconds,
+      numKills: await killing,
+      numPreemptions: growth(before, after, ["vllm:num_preemptions_total"]),
+      numParks: growth(before, after, ["headway_parks_total"]),
+      recomputeShare: computed === null ? null : 1 - (NUM_OFFERED * sizes.promptLength) / computed,
+    };
+  } finally {
+    client.close();
+    await server.stop();
+  }
+}
+
+interface KillPlan {
+  readonly numKills: number;
+  readonly numReceived: () => number;
+  readonly numExpected: number;
+}
+
+/** Kills the engine each time a further share of all tokens has reached the clients; resolves to how often. */
+async function killEngines(
+  server: HeadwayServer,
+  { numKills, numReceived, numExpected }: KillPlan,
+): Promise<number> {
+  let numDone = 0;
+  while (numDone < numKills && numReceived() < numExpected) {
+    await sleep(KILL_POLL_MS);
+    if (numReceived() < ((numDone + 0.5) / numKills) * numExpected) continue;
+    const pid = server.enginePid();
+    if (pid === null) continue;
+    process.kill(pid, "SIGKILL");
+    numDone += 1;
+  }
+  return numDone;
+}
+
+async function unloaded(
+  settings: ScenarioSettings,
+  options: ServeOptions,
+  prompts: readonly number[][],
+  sizes: Sizes,
+): Promise<string[]> {
+  const server = await startHeadway(settings, options);
+  const client = new TokenClient(server.url);
+  try {
+    const texts: string[] = [];
+    for (const prompt of prompts)
+      texts.push((await client.complete({ prompt, maxTokens: sizes.outputLength })).text);
+    return texts;
+  } finally {
+    client.close();
+    await server.stop();
+  }
+}
+
+function goalsOf({ name, answers, numKills }: Pressure, sizes: Sizes): Goal[] {
+  const numComplete = answers.filter(({ record }) => isComplete(record, sizes)).length;
+  const numFailed = answers.filter(({ record }) => record.outcome !== "ok").length;
+  return [
+    atLeast(`${name}: complete with all tokens`, numComplete, NUM_OFFERED),
+    atMost(`${name}: errors`, numFailed, 0),
+    ...(name === "with engine kills" ? [atLeast(`${name}: kills`, numKills, NUM_KILLS)] : []),
+  ];
+}
+
+function isComplete({ outcome, outputTokens }: Answer["record"], { outputLength }: Sizes): boolean {
+  return outcome === "ok" && outputTokens === outputLength;
+}
+
+function sameOutputs({ name, answers }: Pressure, alone: readonly string[]): Goal {
+  const numSame = alone.filter((text, index) => text === answers[index]?.text).length;
+  return atLeast(`${name}: outputs as on an unloaded server`, numSame, alone.length);
+}
+
+function row({ name, answers, seconds, ...counts }: Pressure, sizes: Sizes): Row {
+  return {
+    side: name,
+    complete: answers.filter(({ record }) => isComplete(record, sizes)).length,
+    "output tokens/s": ratio(answers.length * sizes.outputLength, seconds),
+    preemptions: counts.numPreemptions,
+    parks: counts.numParks,
+    "recompute share": counts.recomputeShare,
+    kills: counts.numKills,
+  };
+}
+
+await runScenario({
+  name: "memory-pressure",
+  purpose: "memory for 4 requests, 32 offered: all complete, also through 10 kills of the engine",
+  numRounds: 1,
+  run,
+});
