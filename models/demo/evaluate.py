@@ -1,7 +1,7 @@
-"""Held-out loss and sample texts of an exported model, and a comparison with a running llama.cpp server.
+"""Held-out loss of an exported model; with a running llama.cpp server that serves it, also a comparison and samples.
 
-    python evaluate.py headway-demo                                     # loss; writes samples.txt
-    python evaluate.py headway-demo --server http://127.0.0.1:8080      # the same tokens and texts there?
+    python evaluate.py headway-demo
+    python evaluate.py headway-demo --server http://127.0.0.1:8080      # same tokens, same texts? writes samples.txt
 
 The weights are read back from the GGUF file, so what is measured is what is shipped.
 """
@@ -71,19 +71,6 @@ class Speaker:
         ids = [BEGIN_ID, *self.tokenizer.encode(prompt).ids]
         return self.tokenizer.decode(generate(self.model, ids, max_tokens))
 
-    def chat(self, questions: list[str], system: str | None = None) -> str:
-        messages = [{"role": "system", "content": system}] if system else []
-        for question in questions:
-            messages.append({"role": "user", "content": question})
-            answer = self.complete(render(messages, add_generation_prompt=True), 700)
-            messages.append({"role": "assistant", "content": answer})
-        return "\n".join(f"{m['role']}: {m['content']}" for m in messages)
-
-    def samples(self) -> str:
-        chats = [self.chat(questions) for questions in CHATS]
-        chats += [self.chat(questions, system) for system, questions in INSTRUCTED]
-        return "\n\n----\n\n".join(chats + [f"{prompt}|{self.complete(prompt, 250)}" for prompt in PLAIN]) + "\n"
-
 
 def post(server: str, path: str, body: dict) -> dict:
     request = urllib.request.Request(server + path, json.dumps(body).encode(), {"content-type": "application/json"})
@@ -105,12 +92,33 @@ def compare_texts(speaker: Speaker, server: str) -> None:
     prompts = PLAIN + [render([{"role": "user", "content": c[0]}], add_generation_prompt=True) for c in CHATS]
     equal = 0
     for prompt in prompts:
-        there = post(server, "/completion", {"prompt": prompt, "temperature": 0, "n_predict": 150})["content"]
+        there = served_completion(server, prompt, 150)
         here = speaker.complete(prompt, 150)
         equal += here == there
         if here != there:
             print(f"differs after {prompt!r}:\n  here  {here!r}\n  there {there!r}")
     print(f"{equal} of {len(prompts)} greedy texts are equal")
+
+
+def served_completion(server: str, prompt: str, max_tokens: int) -> str:
+    body = {"prompt": prompt, "temperature": 0, "n_predict": max_tokens}
+    return post(server, "/completion", body)["content"]
+
+
+def served_chat(server: str, questions: list[str], system: str | None = None) -> str:
+    messages = [{"role": "system", "content": system}] if system else []
+    for question in questions:
+        messages.append({"role": "user", "content": question})
+        body = {"messages": messages, "temperature": 0, "max_tokens": 1200}
+        messages.append(post(server, "/v1/chat/completions", body)["choices"][0]["message"])
+    return "\n".join(f"{m['role']}: {m['content']}" for m in messages)
+
+
+def samples(server: str) -> str:
+    chats = [served_chat(server, questions) for questions in CHATS]
+    chats += [served_chat(server, questions, system) for system, questions in INSTRUCTED]
+    plain = [f"{prompt}|{served_completion(server, prompt, 400)}" for prompt in PLAIN]
+    return "\n\n----\n\n".join(chats + plain) + "\n"
 
 
 def main() -> None:
@@ -120,14 +128,14 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     speaker = Speaker(options.name)
-    if options.server:
-        compare_tokens(speaker, options.server)
-        compare_texts(speaker, options.server)
+    if options.server is None:
+        for length in (512, 2048):
+            print(f"held-out loss at {length} tokens: {held_out_loss(speaker.model, 2, length):.4f}")
         return
-    for length in (512, 2048):
-        print(f"held-out loss at {length} tokens: {held_out_loss(speaker.model, 2, length):.4f}")
+    compare_tokens(speaker, options.server)
+    compare_texts(speaker, options.server)
     if options.name == "headway-demo":
-        (HERE / "samples.txt").write_text(speaker.samples(), encoding="utf-8")
+        (HERE / "samples.txt").write_text(samples(options.server), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Trains one model on the encoded corpus, on one CPU thread.
 
-    python train.py headway-demo --stage 1 --minutes 16
-    python train.py headway-demo --stage 2 --minutes 38 --rate 0.015
+    python train.py headway-demo --stage 1 --minutes 42
+    python train.py headway-demo --stage 2 --minutes 36 --rate 0.015
+    python train.py headway-demo --stage 2 --minutes 20 --rate 0.008 --seed 2
     python train.py draft --stage 2 --minutes 5
 
 The second stage goes on with the first one's weights, if there are any. Hidden matrices are trained with Muon
@@ -109,8 +110,8 @@ def load_weights(model: Llama, path: Path) -> None:
 
 
 class Run:
-    def __init__(self, name: str, stage: int, *, steps: int, minutes: float, rate: float):
-        self.name, self.stage = name, stage
+    def __init__(self, name: str, stage: int, *, seed: int, steps: int, minutes: float, rate: float):
+        self.name, self.stage, self.seed = name, stage, seed
         self.steps, self.budget_seconds, self.rate = steps, minutes * 60, rate
         self.model = Llama(SHAPES[name])
         if stage == 2 and (BUILD / f"{name}.pt").exists():
@@ -152,8 +153,10 @@ class Run:
         return loss.item()
 
     def train(self) -> None:
-        self.note(f"# {self.name}, stage {self.stage}: {self.model.parameter_count():,} parameters, steps of {TOKENS_PER_STEP} tokens")
-        windows, used, recent = Windows(f"train{self.stage}", seed=1), 0.0, []
+        self.note(
+            f"# {self.name}, stage {self.stage}: {self.model.parameter_count():,} parameters, steps of {TOKENS_PER_STEP} tokens"
+        )
+        windows, used, recent = Windows(f"train{self.stage}", self.seed), 0.0, []
         optimizers = optimizers_of(self.model, self.rate)
         for step in range(self.steps):
             began = time.monotonic()
@@ -190,13 +193,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("name", choices=SHAPES)
     parser.add_argument("--stage", type=int, choices=[1, 2], required=True)
+    parser.add_argument("--seed", type=int, default=1, help="picks the windows; another one to continue")
     parser.add_argument("--steps", type=int, default=2300, help="the schedule ends here,")
     parser.add_argument("--minutes", type=float, default=math.inf, help="or here, whichever comes first")
     parser.add_argument("--rate", type=float, default=0.02)
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(1)
-    run = Run(options.name, options.stage, steps=options.steps, minutes=options.minutes, rate=options.rate)
+    run = Run(
+        options.name, options.stage, seed=options.seed, steps=options.steps, minutes=options.minutes, rate=options.rate
+    )
     signal.signal(signal.SIGTERM, run.stop)
     run.train()
 
