@@ -19,11 +19,22 @@ export class PromptSource {
   }
 }
 
+interface PromptSourceOptions {
+  readonly key?: string;
+  readonly seed?: number;
+}
+
 /** Asks the server for its tokens of the words; llama-server and Headway answer alike. */
-export async function createPromptSource(serverUrl: string, seed = 1): Promise<PromptSource> {
+export async function createPromptSource(
+  serverUrl: string,
+  { key, seed = 1 }: PromptSourceOptions = {},
+): Promise<PromptSource> {
   const response = await fetch(new URL("/tokenize", serverUrl), {
     method: "POST",
-    headers: { "content-type": "application/json" },
+    headers: {
+      "content-type": "application/json",
+      ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+    },
     body: JSON.stringify({ content: WORDS.join(" ") }),
   });
   if (!response.ok) throw new Error(`/tokenize answered ${response.status}: ${await response.text()}`);

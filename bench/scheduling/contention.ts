@@ -1,0 +1,181 @@
+/*
+ * Other work on the machine. The same decoding streams, in turns, on a server of one thread alone, on one of all
+ * threads alone and beside a process that spins, and on two servers of all threads side by side.
+ * Run: npm run bench:contention -- --model FILE [--json FILE]
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { distributionOf } from "../measure/distribution.ts";
+import { DecodeStreams, outputTokensPerSecond, tokenGaps } from "./decode-streams.ts";
+import { atLeast, atMost, ratio } from "./goal.ts";
+import { kvMemoryFor, startHeadway } from "./headway-server.ts";
+import { sampleSum, scrape } from "./prometheus.ts";
+import { createPromptSource, type PromptSource } from "./prompt-source.ts";
+import { runScenario, type Findings, type Row, type ScenarioSettings } from "./scenario.ts";
+import { TokenClient } from "./token-client.ts";
+
+const NUM_STREAMS = 8;
+const POOL_TOKENS = 16_384;
+const WINDOW_MS = 8_000;
+const QUICK_WINDOW_MS = 1_500;
+/** More than any stream produces in a window. */
+const MAX_TOKENS = 1_500;
+
+interface Observed {
+  readonly tokensPerSecond: number;
+  readonly stepP50Ms: number;
+  readonly stepP99Ms: number;
+  readonly numThreads: number | null;
+}
+
+type SideName =
+  | "one thread, alone"
+  | "all threads, alone"
+  | "all threads, beside a busy process"
+  | "two servers, together";
+
+async function run(settings: ScenarioSettings): Promise<Findings> {
+  const windowMs = settings.isQuick ? QUICK_WINDOW_MS : WINDOW_MS;
+  const options = { "--kv-memory": await kvMemoryFor(settings.modelPath, POOL_TOKENS) };
+  const start = async (threads: number | string): Promise<Contender> =>
+    Contender.start(settings, { ...options, "--threads": threads });
+  const contenders: Contender[] = [];
+  const found = new Map<SideName, Observed[]>();
+  const note = (name: SideName, observed: Observed): void => {
+    found.set(name, [...(found.get(name) ?? []), observed]);
+  };
+  try {
+    for (const threads of [1, "auto", "auto"]) contenders.push(await start(threads));
+    const [single, first, second] = contenders as [Contender, Contender, Contender];
+    for (let round = 0; round < settings.numRounds; round++) {
+      note("one thread, alone", await single.decode(windowMs));
+      note("all threads, alone", await first.decode(windowMs));
+      note("all threads, beside a busy process", await besideBusyProcess(() => first.decode(windowMs)));
+      // Threads that were given up come back while the machine is calm.
+      await first.decode(windowMs / 2);
+      note(
+        "two servers, together",
+        together(await Promise.all([first.decode(windowMs), second.decode(windowMs)])),
+      );
+    }
+  } finally {
+    for (const contender of contenders) await contender.stop();
+  }
+  return findingsOf(found);
+}
+
+class Contender {
+  readonly #client: TokenClient;
+  readonly #prompts: PromptSource;
+  readonly stop: () => Promise<void>;
+
+  constructor(client: TokenClient, prompts: PromptSource, stop: () => Promise<void>) {
+    this.#client = client;
+    this.#prompts = prompts;
+    this.stop = stop;
+  }
+
+  static async start(
+    settings: ScenarioSettings,
+    options: Record<string, string | number>,
+  ): Promise<Contender> {
+    const server = await startHeadway(settings, options);
+    const client = new TokenClient(server.url);
+    const prompts = await createPromptSource(server.url);
+    await client.complete({ prompt: prompts.next(32), maxTokens: 8 });
+    return new Contender(client, prompts, async () => {
+      client.close();
+      await server.stop();
+    });
+  }
+
+  /** What the streams get from the moment all decode: a server's adjustment to its neighbours is part of it. */
+  async decode(windowMs: number): Promise<Observed> {
+    const client = this.#client;
+    const options = { numStreams: NUM_STREAMS, maxTokens: MAX_TOKENS };
+    const streams = await DecodeStreams.start(client, this.#prompts, options);
+    const startMs = client.now();
+    await sleep(windowMs);
+    const window = { startMs, endMs: client.now() };
+    const records = await streams.stop();
+    const gaps = tokenGaps(records, window);
+    return {
+      tokensPerSecond: outputTokensPerSecond(records, window),
+      stepP50Ms: gaps.percentile(50),
+      stepP99Ms: gaps.percentile(99),
+      numThreads: sampleSum(await scrape(client.url.origin), "headway_engine_threads"),
+    };
+  }
+}
+
+async function besideBusyProcess<T>(action: () => Promise<T>): Promise<T> {
+  const busy = spawn(process.execPath, ["-e", "for (;;);"], { stdio: "ignore" });
+  const killNow = (): void => void busy.kill("SIGKILL");
+  process.once("exit", killNow);
+  try {
+    return await action();
+  } finally {
+    const exited = once(busy, "exit");
+    killNow();
+    await exited;
+    process.off("exit", killNow);
+  }
+}
+
+function together(both: readonly [Observed, Observed]): Observed {
+  const [first, second] = both;
+  return {
+    tokensPerSecond: first.tokensPerSecond + second.tokensPerSecond,
+    stepP50Ms: Math.max(first.stepP50Ms, second.stepP50Ms),
+    stepP99Ms: Math.max(first.stepP99Ms, second.stepP99Ms),
+    numThreads: (first.numThreads ?? 0) + (second.numThreads ?? 0),
+  };
+}
+
+function findingsOf(found: ReadonlyMap<SideName, readonly Observed[]>): Findings {
+  const median = (name: SideName, value: (observed: Observed) => number): number =>
+    distributionOf((found.get(name) ?? []).map(value)).percentile(50);
+  const speed = (name: SideName): number => median(name, ({ tokensPerSecond }) => tokensPerSecond);
+  const busy = "all threads, beside a busy process";
+  return {
+    rows: [...found].map(([name, windows]) => row(name, windows)),
+    goals: [
+      atMost(
+        "step p99 / p50 beside a busy process",
+        median(busy, (each) => each.stepP99Ms / each.stepP50Ms),
+        3,
+      ),
+      atLeast(
+        "tokens/s beside a busy process / one thread alone",
+        ratio(speed(busy), speed("one thread, alone")),
+        0.9,
+      ),
+      atLeast(
+        "tokens/s of two servers / one alone",
+        ratio(speed("two servers, together"), speed("all threads, alone")),
+        0.8,
+      ),
+    ],
+  };
+}
+
+function row(side: SideName, windows: readonly Observed[]): Row {
+  const median = (value: (observed: Observed) => number): number =>
+    distributionOf(windows.map(value)).percentile(50);
+  return {
+    side,
+    "output tokens/s": median(({ tokensPerSecond }) => tokensPerSecond),
+    "step p50 ms": median(({ stepP50Ms }) => stepP50Ms),
+    "step p99 ms": median(({ stepP99Ms }) => stepP99Ms),
+    "threads at the end": windows.map(({ numThreads }) => numThreads ?? "-").join(", "),
+  };
+}
+
+await runScenario({
+  name: "contention",
+  purpose: "8 decoding streams beside a busy process, and beside a second server",
+  numRounds: 2,
+  run,
+});

@@ -1,0 +1,76 @@
+/*
+ * All benchmarks of this folder in turn, each in a process of its own, with their results and a table of the goals.
+ * Run: npm run bench:all -- --model FILE [--llama-server FILE] [--out FOLDER]
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { Command } from "commander";
+
+import { packageFile } from "../../src/cli/package-file.ts";
+import { EXIT } from "../commands/exit-codes.ts";
+import { resultsTable } from "./results-table.ts";
+import type { ScenarioResult } from "./scenario.ts";
+
+const SCENARIOS = [
+  "victim-intruder",
+  "shared-prefix",
+  "memory-pressure",
+  "contention",
+  "fairness",
+  "first-come",
+  "churn",
+] as const;
+
+interface FlagValues {
+  readonly out: string;
+  readonly only?: string;
+}
+
+const command = new Command("run-all")
+  .description("Runs the benchmarks of the scheduler; other options are passed on to each of them.")
+  .option("--out <folder>", "where results go", packageFile("bench/results/scheduling"))
+  .option("--only <list>", "some of them, with commas")
+  .allowUnknownOption()
+  .allowExcessArguments();
+
+async function main(): Promise<number> {
+  const { out, only } = command.parse().opts<FlagValues>();
+  const wanted = only?.split(",");
+  const names = SCENARIOS.filter((name) => wanted === undefined || wanted.includes(name));
+  mkdirSync(out, { recursive: true });
+  for (const name of names) {
+    const json = join(out, `${name}.json`);
+    // A benchmark that breaks down must not leave an older result in its place.
+    rmSync(json, { force: true });
+    await runOne(name, [...command.args, "--json", json]);
+    writeFileSync(join(out, "table.md"), `${resultsTable(readResults(out))}\n`);
+  }
+  const results = readResults(out);
+  console.log(`\n${resultsTable(results)}`);
+  const isComplete = names.every((name) => results.some((result) => result.name === name));
+  if (!isComplete) return EXIT.failed;
+  return results.some(({ goals }) => goals.some(({ isMet }) => isMet === false)) ? EXIT.regression : EXIT.ok;
+}
+
+async function runOne(name: string, flags: readonly string[]): Promise<void> {
+  const entry = fileURLToPath(new URL(`${name}.js`, import.meta.url));
+  const child = spawn(process.execPath, ["--enable-source-maps", entry, ...flags], { stdio: "inherit" });
+  const endWithUs = (): void => void child.kill("SIGTERM");
+  process.once("exit", endWithUs);
+  await once(child, "exit");
+  process.off("exit", endWithUs);
+  console.log("");
+}
+
+function readResults(out: string): ScenarioResult[] {
+  return SCENARIOS.map((name) => join(out, `${name}.json`))
+    .filter((file) => existsSync(file))
+    .map((file) => JSON.parse(readFileSync(file, "utf8")) as ScenarioResult);
+}
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
+process.exitCode = await main();
