@@ -9,6 +9,7 @@ export interface ServerFacts {
 }
 
 const PROBE_TIMEOUT_MS = 10_000;
+const MAX_MESSAGE_CHARS = 300;
 
 /** Reads `/v1/models` and `/version`; a model that was asked for wins over the first one listed. */
 export async function serverFacts(
@@ -33,8 +34,8 @@ async function getJson<T>(url: string, key: string | null): Promise<T | null> {
     bodyTimeout: PROBE_TIMEOUT_MS,
   });
   if (statusCode === 200) return (await body.json()) as T;
-  await body.dump();
-  if (statusCode === 401 || statusCode === 403)
-    throw new Error(`${url}: ${statusCode}, give the key with --key`);
-  return null;
+  const text = await body.text();
+  // Not every server knows these routes; any other refusal is a reason not to begin.
+  if (statusCode === 404) return null;
+  throw new Error(`${url} answered ${statusCode}: ${text.slice(0, MAX_MESSAGE_CHARS)}`);
 }
