@@ -15,9 +15,12 @@ export interface SequenceRequest {
   readonly sampling: SamplingParams;
   /** Bound on generated tokens, replayed ones included. 0 evaluates the prompt only. */
   readonly maxTokens: number;
-  /** Lower runs earlier; 0 is normal. */
+  /** Lower runs earlier; 0 is normal. Beyond -100 and 100 all are the same. */
   readonly priority: number;
+  /** Whose share of the machine this takes. */
   readonly tenantId: string;
+  /** From now on, in milliseconds: decides on the order of one tenant's requests. What expires is not dropped here. */
+  readonly firstTokenWithinMs?: number;
   /** Sequences share cached prefixes only inside one salt. */
   readonly cacheSalt: string;
 }

@@ -1,6 +1,8 @@
 import type { KvCacheManager } from "../kvcache/kv-cache-manager.ts";
 import { RunningSet } from "./running-set.ts";
 import type { Sequence } from "./sequence.ts";
+import type { TurnOrder } from "./urgency.ts";
+import { chargeInput } from "./virtual-token-counters.ts";
 import { WaitingQueue } from "./waiting-queue.ts";
 
 /**
@@ -23,13 +25,16 @@ export class Roster {
   readonly #kv: KvCacheManager;
   readonly #maxNumSeqs: number;
   readonly #sequences = new Map<string, Sequence>();
-  readonly #queue = new WaitingQueue<Sequence>();
+  readonly #order: TurnOrder;
+  readonly #queue: WaitingQueue<Sequence>;
   #passedOver: Sequence[] = [];
   #numWaitingTokens = 0;
 
-  constructor(kv: KvCacheManager, maxNumSeqs: number) {
+  constructor(kv: KvCacheManager, maxNumSeqs: number, order: TurnOrder) {
     this.#kv = kv;
     this.#maxNumSeqs = maxNumSeqs;
+    this.#order = order;
+    this.#queue = new WaitingQueue(order);
   }
 
   get numWaiting(): number {
@@ -51,10 +56,11 @@ export class Roster {
 
   add(sequence: Sequence): void {
     this.#sequences.set(sequence.requestId, sequence);
+    this.#queue.level(sequence.account);
     this.#enqueue(sequence);
   }
 
-  /** The most urgent sequence that could be admitted. */
+  /** Whose turn it is to be admitted. */
   nextWaiting(): Sequence | null {
     return this.#queue.peek();
   }
@@ -73,8 +79,8 @@ export class Roster {
     sequence.status = "running";
     sequence.seqId = admission.seqId;
     sequence.numComputedTokens = admission.numCachedTokens;
-    this.running.add(sequence);
     this.#countAdmission(sequence);
+    this.running.add(sequence);
     return true;
   }
 
@@ -127,6 +133,9 @@ export class Roster {
     this.counters.numPrefixQueryTokens += tokens.length;
     this.counters.numPrefixHitTokens += numComputedTokens;
     if (sequence.numCachedTokens !== null) return;
+    sequence.noteAdmitted(this.#order.nowMs);
+    // What is computed again after a preemption is not the tenant's doing.
+    chargeInput(sequence.account, sequence.numUncomputedTokens);
     sequence.numCachedTokens = Math.min(numComputedTokens, numPromptTokens);
     this.counters.numPromptTokensCached += sequence.numCachedTokens;
   }

@@ -16,6 +16,11 @@ import { DEFAULT_PRIORITY_AGEING_MS, type SchedulerOptions } from "./scheduler-o
 import { Sequence } from "./sequence.ts";
 import { StepPlanner } from "./step-planner.ts";
 import { StepTimeModel } from "./step-time-model.ts";
+import { TurnOrder } from "./urgency.ts";
+import { chargeOutput, VirtualTokenCounters } from "./virtual-token-counters.ts";
+
+/** Classes of priority are -100 to 100. */
+const MAX_PRIORITY = 100;
 
 /**
  * Decides at every step which tokens are computed (iteration-level scheduling, Orca, OSDI '22).
@@ -27,6 +32,8 @@ export class Scheduler {
   readonly stepTimes = new StepTimeModel();
   readonly #options: SchedulerOptions;
   readonly #kv: KvCacheManager;
+  readonly #counters = new VirtualTokenCounters();
+  readonly #order: TurnOrder;
   readonly #roster: Roster;
   readonly #planner: StepPlanner;
   readonly #eogTokenIds: ReadonlySet<number>;
@@ -49,11 +56,13 @@ export class Scheduler {
       throw new RangeError("the KV pool must hold one sequence of maxModelLen tokens");
     }
     this.#kv = kv;
-    this.#roster = new Roster(kv, options.maxNumSeqs);
+    this.#order = new TurnOrder(this.#options.priorityAgeingMs);
+    this.#roster = new Roster(kv, options.maxNumSeqs, this.#order);
     this.#planner = new StepPlanner({
       options: this.#options,
       kv,
       roster: this.#roster,
+      order: this.#order,
       stepTimes: this.stepTimes,
       onPreempt: (sequence) => this.#onPreempt(sequence),
     });
@@ -71,8 +80,14 @@ export class Scheduler {
         `request ${requestId} has ${tokens.length} tokens; 1 to ${maxModelLen} are possible`,
       );
     }
-    const urgency = nowMs + request.priority * priorityAgeingMs;
-    this.#roster.add(new Sequence(request, { urgency, arrivalIndex: this.#arrivalIndex++ }, maxModelLen));
+    const arrival = {
+      arrivalMs: nowMs,
+      arrivalIndex: this.#arrivalIndex++,
+      priority: Math.min(MAX_PRIORITY, Math.max(-MAX_PRIORITY, request.priority)),
+      priorityAgeingMs,
+      account: this.#counters.accountOf(request.tenantId),
+    };
+    this.#roster.add(new Sequence(request, arrival, maxModelLen));
   }
 
   /** Ends a request at once and frees its memory; no event follows. Returns false when it had ended or never was. */
@@ -103,7 +118,8 @@ export class Scheduler {
   }
 
   /** The next step; null when there is nothing to do. A plan may consist of cache operations only. */
-  schedule(_nowMs: number): StepPlan | null {
+  schedule(nowMs: number): StepPlan | null {
+    this.#order.nowMs = nowMs;
     const batches = this.#planner.plan();
     const cacheOps = this.#kv.takeOps();
     if (batches.length === 0 && cacheOps.length === 0) return null;
@@ -160,6 +176,7 @@ export class Scheduler {
     sequence.tokens.push(sample.tokenId);
     this.#numGeneratedTokens += 1;
     events.push({ kind: "token", sample });
+    chargeOutput(sequence.account, 1);
     const reason = sequence.finishReasonAfter(sample.tokenId, this.#eogTokenIds);
     if (reason !== null) this.#finish(sequence, reason, events);
   }

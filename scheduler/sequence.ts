@@ -1,24 +1,45 @@
 import type { PrefixKey } from "../kvcache/prefix-cache.ts";
 import type { FinishReason, SequenceRequest, SequenceStatus, SequenceView, SeqId } from "./contracts.ts";
 import type { SamplingParams } from "./sampling-params.ts";
+import type { Contender } from "./urgency.ts";
+import type { TenantAccount } from "./virtual-token-counters.ts";
+
+/** Without a deadline a sequence is due after this much for each token left to prefill: short prompts first, for a while. */
+const GRACE_MS_PER_TOKEN = 10;
+
+/** When a sequence came, and what decides on its turns. */
+export interface Arrival {
+  readonly arrivalMs: number;
+  readonly arrivalIndex: number;
+  /** Class of priority; lower goes first. */
+  readonly priority: number;
+  /** How long a sequence waits for the right to compete in the next better class. */
+  readonly priorityAgeingMs: number;
+  readonly account: TenantAccount;
+}
 
 /**
  * One token stream and how far it has come. There is no prefill or decode state:
  * `numComputedTokens` chases `tokens.length`, and a row that reaches the end draws the next token.
  */
-export class Sequence implements SequenceView, PrefixKey {
+export class Sequence implements SequenceView, PrefixKey, Contender {
   readonly requestId: string;
   readonly tokens: number[];
   readonly numPromptTokens: number;
   readonly sampling: SamplingParams;
   readonly cacheSalt: string;
-  /** Total order of who goes first; see urgency.ts. */
-  readonly urgency: number;
+  readonly priority: number;
+  readonly account: TenantAccount;
+  readonly arrivalMs: number;
   readonly arrivalIndex: number;
+  readonly agedArrivalMs: number;
+  readonly #deadlineMs: number | null;
   /** Prompt and output together; reaching it ends the sequence with "length". */
   readonly maxNumTokens: number;
 
   status: SequenceStatus = "waiting";
+  /** Of the arrival until the first admission, of that from then on; see urgency.ts. */
+  urgency: number;
   isPaused = false;
   /** Valid while running and, after an abort in the midst of a step, for the rows of that step. */
   seqId: SeqId = -1;
@@ -30,23 +51,34 @@ export class Sequence implements SequenceView, PrefixKey {
   /** Prompt tokens [1, here) have had their logprobs reported. */
   numReportedPromptTokens = 1;
 
-  constructor(
-    request: SequenceRequest,
-    order: { readonly urgency: number; readonly arrivalIndex: number },
-    maxModelLen: number,
-  ) {
+  constructor(request: SequenceRequest, arrival: Arrival, maxModelLen: number) {
     this.requestId = request.requestId;
     this.tokens = [...request.tokens];
     this.numPromptTokens = request.tokens.length - request.numReplayedTokens;
     this.sampling = request.sampling;
     this.cacheSalt = request.cacheSalt;
-    this.urgency = order.urgency;
-    this.arrivalIndex = order.arrivalIndex;
+    this.priority = arrival.priority;
+    this.account = arrival.account;
+    this.arrivalMs = arrival.arrivalMs;
+    this.arrivalIndex = arrival.arrivalIndex;
+    this.agedArrivalMs = arrival.arrivalMs + arrival.priority * arrival.priorityAgeingMs;
+    this.urgency = this.agedArrivalMs;
+    const { firstTokenWithinMs } = request;
+    this.#deadlineMs = firstTokenWithinMs === undefined ? null : arrival.arrivalMs + firstTokenWithinMs;
     this.maxNumTokens = Math.min(this.numPromptTokens + request.maxTokens, maxModelLen);
   }
 
   get numUncomputedTokens(): number {
     return this.tokens.length - this.numComputedTokens;
+  }
+
+  /** Its client has read tokens of it. */
+  get isResuming(): boolean {
+    return this.tokens.length > this.numPromptTokens;
+  }
+
+  get dueMs(): number {
+    return this.#deadlineMs ?? this.arrivalMs + this.numUncomputedTokens * GRACE_MS_PER_TOKEN;
   }
 
   get isRunnable(): boolean {
@@ -56,6 +88,11 @@ export class Sequence implements SequenceView, PrefixKey {
   /** False for a sequence that is only evaluated: its end is known without drawing a token. */
   get wantsToken(): boolean {
     return this.tokens.length < this.maxNumTokens;
+  }
+
+  /** The sequence has its first place among those that run. */
+  noteAdmitted(nowMs: number): void {
+    this.urgency = nowMs + this.agedArrivalMs - this.arrivalMs;
   }
 
   get wantsPromptLogprobs(): boolean {

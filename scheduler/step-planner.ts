@@ -5,7 +5,7 @@ import type { Roster } from "./roster.ts";
 import type { SchedulerOptions } from "./scheduler-options.ts";
 import type { Sequence } from "./sequence.ts";
 import { MIN_CHUNK, type StepTimeModel } from "./step-time-model.ts";
-import { compareUrgency } from "./urgency.ts";
+import type { TurnOrder } from "./urgency.ts";
 
 /** Bounds the work of one step when very many requests wait for one prefix. */
 const MAX_PASSED_OVER = 16;
@@ -14,6 +14,7 @@ export interface StepPlannerParts {
   readonly options: SchedulerOptions;
   readonly kv: KvCacheManager;
   readonly roster: Roster;
+  readonly order: TurnOrder;
   readonly stepTimes: StepTimeModel;
   readonly onPreempt: (sequence: Sequence) => void;
 }
@@ -23,6 +24,7 @@ export class StepPlanner {
   readonly #options: SchedulerOptions;
   readonly #kv: KvCacheManager;
   readonly #roster: Roster;
+  readonly #order: TurnOrder;
   readonly #stepTimes: StepTimeModel;
   readonly #onPreempt: (sequence: Sequence) => void;
 
@@ -30,6 +32,7 @@ export class StepPlanner {
     this.#options = parts.options;
     this.#kv = parts.kv;
     this.#roster = parts.roster;
+    this.#order = parts.order;
     this.#stepTimes = parts.stepTimes;
     this.#onPreempt = parts.onPreempt;
   }
@@ -70,11 +73,12 @@ export class StepPlanner {
   }
 
   /**
-   * Sequences with several tokens to compute, most urgent first. Waiting ones are admitted only when their turn
+   * Sequences with several tokens to compute, in the order of turns. Waiting ones are admitted only when theirs
    * has come: the later a sequence joins, the more of its prefix others have computed by then.
    */
   *#prefillOrder(): Iterable<Sequence> {
-    const started = this.#roster.running.byUrgency.filter((it) => it.isRunnable && !isDecoding(it)).reverse();
+    const started = this.#roster.running.byUrgency.filter((it) => it.isRunnable && !isDecoding(it));
+    started.sort((left, right) => this.#order.compare(right, left));
     for (const ahead: Sequence[] = []; ;) {
       const sequence = this.#admitBefore(started.at(-1), ahead) ?? started.pop();
       if (sequence === undefined) return;
@@ -83,11 +87,11 @@ export class StepPlanner {
     }
   }
 
-  /** Admits the most urgent waiting sequence, if it comes before `next` and there is room. */
+  /** Admits the first of the waiting sequences, if it comes before `next` and there is room. */
   #admitBefore(next: Sequence | undefined, ahead: readonly Sequence[]): Sequence | undefined {
     for (let numPassedOver = 0; numPassedOver < MAX_PASSED_OVER; numPassedOver += 1) {
       const waiting = this.#roster.nextWaiting();
-      if (waiting === null || (next !== undefined && compareUrgency(next, waiting) < 0)) return undefined;
+      if (waiting === null || (next !== undefined && this.#order.compare(next, waiting) < 0)) return undefined;
       if (!this.#isLed(waiting, ahead)) return this.#admit(waiting) ? waiting : undefined;
       this.#roster.passOver(waiting);
     }

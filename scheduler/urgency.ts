@@ -1,9 +1,12 @@
+import type { TenantAccount } from "./virtual-token-counters.ts";
+
 /**
- * The one order of who goes first. Admission, prefill and preemption all obey it, so the most urgent sequence
- * is never kept from running by another: that is the proof that nothing starves and nothing deadlocks.
+ * Who gives way when memory is short: the order of the sequences that have been admitted. It never changes, so the
+ * most urgent one is never pushed out by another and always gets to its end: nothing deadlocks, nothing takes turns
+ * in pushing each other out.
  *
- * Urgency is a point in time, the arrival moved by `priorityAgeingMs` for each step of priority: a waiting
- * sequence outranks every one that arrives later than its handicap. Ageing thus needs no clock and no re-sorting.
+ * Urgency is a point in time, that of the admission moved by `priorityAgeingMs` for each class of priority: who was
+ * let in first keeps its place, unless a newcomer's class outweighs the time between them.
  */
 export interface Urgent {
   /** Milliseconds; lower goes first. */
@@ -15,4 +18,56 @@ export interface Urgent {
 /** Negative when `left` goes first. */
 export function compareUrgency(left: Urgent, right: Urgent): number {
   return left.urgency - right.urgency || left.arrivalIndex - right.arrivalIndex;
+}
+
+/** What decides whose tokens are computed next. */
+export interface Contender extends Urgent {
+  /** Class; lower goes first. */
+  readonly priority: number;
+  /** The arrival, moved back by `priorityAgeingMs` for each class of priority: decides when a wait outweighs a class. */
+  readonly agedArrivalMs: number;
+  /** Its client has read tokens of it: it only goes on with what it was doing. */
+  readonly isResuming: boolean;
+  readonly account: TenantAccount;
+  /** When it should have its first token. */
+  readonly dueMs: number;
+}
+
+/**
+ * Within a class: streams that were interrupted, then the tenant with the least service, then the earliest due.
+ * Due is the client's deadline or, without one, the arrival plus a grace that grows with what is left of the prompt:
+ * earliest deadline and shortest remaining prefill in one order in which, as time goes by, everything comes first.
+ */
+export function compareWithinClass(left: Contender, right: Contender): number {
+  if (left.isResuming !== right.isResuming) return left.isResuming ? -1 : 1;
+  if (left.isResuming) return compareUrgency(left, right);
+  return left.account.counter - right.account.counter || compareDue(left, right);
+}
+
+/** The order among the sequences of one tenant, or of tenants that have had the same service. */
+export function compareDue(left: Contender, right: Contender): number {
+  return left.dueMs - right.dueMs || left.arrivalIndex - right.arrivalIndex;
+}
+
+/** The order of turns at one moment: classes, in which a sequence that has waited long counts as one of a better class. */
+export class TurnOrder {
+  readonly priorityAgeingMs: number;
+  nowMs = 0;
+
+  constructor(priorityAgeingMs: number) {
+    this.priorityAgeingMs = priorityAgeingMs;
+  }
+
+  /** Negative when `left` goes first. */
+  compare(left: Contender, right: Contender): number {
+    const best = Math.min(left.priority, right.priority);
+    const isLeftIn = this.countsAs(left, best);
+    if (isLeftIn !== this.countsAs(right, best)) return isLeftIn ? -1 : 1;
+    return compareWithinClass(left, right);
+  }
+
+  /** The sequence is of this class or has waited for the right to compete in it. */
+  countsAs({ priority, agedArrivalMs }: Contender, better: number): boolean {
+    return priority <= better || agedArrivalMs <= this.nowMs + better * this.priorityAgeingMs;
+  }
 }

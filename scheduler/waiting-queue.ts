@@ -1,71 +1,78 @@
-import { compareUrgency, type Urgent } from "./urgency.ts";
+import { PriorityClass } from "./priority-class.ts";
+import { compareWithinClass, type Contender, type TurnOrder } from "./urgency.ts";
+import type { TenantAccount } from "./virtual-token-counters.ts";
 
-/** Most urgent first: a binary heap that knows where each item is, so that an abort costs O(log n) too. */
-export class WaitingQueue<T extends Urgent> {
-  readonly #heap: T[] = [];
-  readonly #indexOf = new Map<T, number>();
+/**
+ * Who waits, in order of turns: by class, then as `compareWithinClass` says. What has waited long competes in the best
+ * class that is waiting, through the oldest of each worse class. Changes cost O(log n), a look at the first O(classes).
+ */
+export class WaitingQueue<T extends Contender> {
+  readonly #order: TurnOrder;
+  /** Best first; none is empty. */
+  readonly #classes: PriorityClass<T>[] = [];
+  #size = 0;
+  /** Service that the tenant whose sequence left last had had. */
+  #lastCounter = 0;
+
+  constructor(order: TurnOrder) {
+    this.#order = order;
+  }
 
   get size(): number {
-    return this.#heap.length;
+    return this.#size;
+  }
+
+  /** In no particular order. */
+  *[Symbol.iterator](): Iterator<T> {
+    for (const { items } of this.#classes) yield* items;
   }
 
   peek(): T | null {
-    return this.#heap[0] ?? null;
+    let first: T | null = null;
+    let best = 0;
+    for (const waiting of this.#classes) {
+      if (first === null) {
+        first = waiting.first()!;
+        best = waiting.priority;
+        continue;
+      }
+      const oldest = waiting.oldest()!;
+      if (this.#order.countsAs(oldest, best) && compareWithinClass(oldest, first) < 0) first = oldest;
+    }
+    return first;
+  }
+
+  /**
+   * Brings a tenant with nothing waiting level with those that wait: time without requests earns no credit, else
+   * it could be spent to lock the others out.
+   */
+  level(account: TenantAccount): void {
+    if (this.#classes.some((waiting) => waiting.hasLane(account))) return;
+    const counters = this.#classes
+      .map((waiting) => waiting.minCounter())
+      .filter((counter) => counter !== null);
+    const floor = counters.length > 0 ? Math.min(...counters) : this.#lastCounter;
+    account.counter = Math.max(account.counter, floor);
   }
 
   push(item: T): void {
-    this.#heap.push(item);
-    this.#siftUp(this.#heap.length - 1);
+    this.#size += 1;
+    const index = this.#classes.findIndex(({ priority }) => priority >= item.priority);
+    const found = this.#classes[index];
+    if (found?.priority === item.priority) return found.push(item);
+    const created = new PriorityClass<T>(item.priority);
+    created.push(item);
+    this.#classes.splice(index === -1 ? this.#classes.length : index, 0, created);
   }
 
   /** Returns false when the item isn't queued. */
   remove(item: T): boolean {
-    const index = this.#indexOf.get(item);
-    if (index === undefined) return false;
-    this.#indexOf.delete(item);
-    const last = this.#heap.pop()!;
-    if (last === item) return true;
-    this.#place(last, index);
-    this.#siftDown(this.#siftUp(index));
+    const index = this.#classes.findIndex(({ priority }) => priority === item.priority);
+    const found = this.#classes[index];
+    if (found === undefined || !found.remove(item)) return false;
+    if (found.size === 0) this.#classes.splice(index, 1);
+    this.#size -= 1;
+    this.#lastCounter = item.account.counter;
     return true;
-  }
-
-  #place(item: T, index: number): void {
-    this.#heap[index] = item;
-    this.#indexOf.set(item, index);
-  }
-
-  /** Returns where the item ends up. */
-  #siftUp(start: number): number {
-    const item = this.#heap[start]!;
-    let index = start;
-    while (index > 0) {
-      const parentIndex = (index - 1) >> 1;
-      const parent = this.#heap[parentIndex]!;
-      if (compareUrgency(parent, item) <= 0) break;
-      this.#place(parent, index);
-      index = parentIndex;
-    }
-    this.#place(item, index);
-    return index;
-  }
-
-  #siftDown(start: number): void {
-    const item = this.#heap[start]!;
-    let index = start;
-    for (let child = this.#moreUrgentChild(index); child !== -1; child = this.#moreUrgentChild(index)) {
-      if (compareUrgency(item, this.#heap[child]!) <= 0) break;
-      this.#place(this.#heap[child]!, index);
-      index = child;
-    }
-    this.#place(item, index);
-  }
-
-  #moreUrgentChild(index: number): number {
-    const left = 2 * index + 1;
-    const right = left + 1;
-    if (left >= this.#heap.length) return -1;
-    if (right >= this.#heap.length) return left;
-    return compareUrgency(this.#heap[left]!, this.#heap[right]!) <= 0 ? left : right;
   }
 }

@@ -5,7 +5,9 @@ import { Sequence } from "../../../scheduler/sequence.ts";
 import { createSequenceRequest, range } from "../../support/scheduler-builders.ts";
 
 function sequence(tokens: readonly number[], cacheSalt = ""): Sequence {
-  return new Sequence(createSequenceRequest({ tokens, cacheSalt }), { urgency: 0, arrivalIndex: 0 }, 100);
+  const account = { tenantId: "", counter: 0 };
+  const arrival = { arrivalMs: 0, arrivalIndex: 0, priority: 0, priorityAgeingMs: 100, account };
+  return new Sequence(createSequenceRequest({ tokens, cacheSalt }), arrival, 100);
 }
 
 test("numCommonTokens counts whole blocks of one salt, leaving the follower a token to compute", () => {

@@ -43,7 +43,7 @@ describe("A sequence whose prefix another one computes in this step", () => {
 
   test("does not hold up those behind it", () => {
     const engine = createEngine();
-    engine.add({ requestId: "other", tokens: range(300, 8) });
+    engine.add({ requestId: "other", tokens: range(300, 40) });
     assert.deepEqual(rowsOf(engine.step()), ["leader", "other"]);
   });
 
@@ -80,7 +80,7 @@ describe("A sequence whose prefix another one computes in this step", () => {
   test("does not wait when it must compute all itself", () => {
     const engine = createEngine();
     const sampling = createSamplingParams({ promptLogprobs: 0 });
-    engine.add({ requestId: "scores", tokens: SHARED, sampling });
+    engine.add({ requestId: "scores", tokens: [...SHARED, ...range(300, 8)], sampling });
     assert.deepEqual(rowsOf(engine.step()), ["leader", "scores"]);
   });
 
@@ -94,7 +94,7 @@ describe("A sequence whose prefix another one computes in this step", () => {
 
   test("goes on by itself when the leader is aborted before it is done", () => {
     const engine = createEngine();
-    engine.add({ requestId: "other", tokens: range(300, 8) });
+    engine.add({ requestId: "other", tokens: range(300, 40) });
     engine.scheduler.schedule(0);
     assert.equal(engine.scheduler.abort("leader"), true);
     assert.deepEqual(rowsOf(engine.scheduler.schedule(0)), ["other", "follower"].toSorted());

@@ -34,9 +34,9 @@ describe("Scheduler.schedule", () => {
   test("cuts a prompt into chunks of the token budget and fills the rest with the next", () => {
     const engine = createEngine({ scheduler: { maxNumBatchedTokens: 32 } });
     engine.add({ requestId: "a", tokens: range(0, 40) });
-    engine.add({ requestId: "b", tokens: range(100, 20) });
+    engine.add({ requestId: "b", tokens: range(100, 40) });
     assert.equal(describePlan(engine.step()), "prefill a[0,32)");
-    assert.equal(describePlan(engine.step()), "prefill a[32,40)* b[0,20)*");
+    assert.equal(describePlan(engine.step()), "prefill a[32,40)* b[0,24)");
   });
 
   test("does not start a prompt with a sliver of fewer than 16 tokens", () => {
@@ -49,7 +49,7 @@ describe("Scheduler.schedule", () => {
   test("finishes one prompt before it starts the next", () => {
     const engine = createEngine({ scheduler: { maxNumBatchedTokens: 16 } });
     engine.add({ requestId: "a", tokens: range(0, 32) });
-    engine.add({ requestId: "b", tokens: range(100, 8) });
+    engine.add({ requestId: "b", tokens: range(100, 32) });
     assert.equal(describePlan(engine.step()), "prefill a[0,16)");
     assert.equal(describePlan(engine.step()), "prefill a[16,32)*");
   });
