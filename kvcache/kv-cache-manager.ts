@@ -152,6 +152,11 @@ export class KvCacheManager {
     this.#evict(this.#pool.numCached - this.#options.maxCachedBlocks);
   }
 
+  /** Host memory could take all blocks of this sequence. */
+  canPark(seqId: SeqId): boolean {
+    return this.#table(seqId).path.length <= this.#host.counts().total && this.#host.isOn;
+  }
+
   /** The operations since the last call, in order. */
   takeOps(): readonly CacheOp[] {
     const ops = this.#ops;

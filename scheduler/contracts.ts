@@ -108,10 +108,15 @@ export interface SchedulerStats {
   readonly numWaiting: number;
   readonly numWaitingTokens: number;
   readonly blocks: BlockCounts;
+  readonly hostBlocks: HostBlockCounts;
   readonly numPreemptions: number;
+  /** Preemptions whose blocks move to host memory when they must leave the pool; the others are computed again. */
+  readonly numParks: number;
   readonly numPromptTokensComputed: number;
   readonly numPromptTokensCached: number;
   readonly numPrefixQueryTokens: number;
   readonly numPrefixHitTokens: number;
+  /** Those of them that came back from host memory. */
+  readonly numHostHitTokens: number;
   readonly numGeneratedTokens: number;
 }

@@ -18,9 +18,11 @@ export class Roster {
   /** Only grow. Queries and hits count every admission, the cached prompt only the first of each sequence. */
   readonly counters = {
     numPreemptions: 0,
+    numParks: 0,
     numPromptTokensCached: 0,
     numPrefixQueryTokens: 0,
     numPrefixHitTokens: 0,
+    numHostHitTokens: 0,
   };
   readonly #kv: KvCacheManager;
   readonly #maxNumSeqs: number;
@@ -79,6 +81,7 @@ export class Roster {
     sequence.status = "running";
     sequence.seqId = admission.seqId;
     sequence.numComputedTokens = admission.numCachedTokens;
+    this.counters.numHostHitTokens += admission.numRestoredTokens;
     this.#countAdmission(sequence);
     this.running.add(sequence);
     return true;
@@ -102,8 +105,12 @@ export class Roster {
     this.#kv.commit(sequence.seqId, numComputedTokens);
   }
 
-  /** Running → waiting: its blocks may be evicted; what is left of them when it is admitted again is not recomputed. */
+  /**
+   * Running → waiting: its blocks may be evicted, to host memory where there is some. What is left of them in either
+   * place when it is admitted again is not recomputed.
+   */
   preempt(sequence: Sequence): void {
+    if (this.#kv.canPark(sequence.seqId)) this.counters.numParks += 1;
     this.#stopRunning(sequence, "preempted");
     this.counters.numPreemptions += 1;
     this.#enqueue(sequence);

@@ -150,6 +150,7 @@ export class Scheduler {
       numWaiting: this.#roster.numWaiting,
       numWaitingTokens: this.#roster.numWaitingTokens,
       blocks: this.#kv.counts(),
+      hostBlocks: this.#kv.hostCounts(),
       ...this.#roster.counters,
       numPromptTokensComputed: this.#numPromptTokensComputed,
       numGeneratedTokens: this.#numGeneratedTokens,

@@ -68,6 +68,7 @@ function engineSettings({ config, modelPath, modelId }: CreateEngineOptions): En
     targetItlMs: config.targetItlMs,
     stepTimesDir: path.join(config.cacheDir ?? headwayCacheDir(process.env), "step-times"),
     prefixCache: config.prefixCache,
+    hostMemoryBytes: config.kvHostMemoryBytes,
   };
 }
 

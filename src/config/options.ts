@@ -116,6 +116,13 @@ export const options = {
     default: null,
     defaultText: "auto",
   }),
+  kvHostMemoryBytes: option("Memory", "kv-host-memory", {
+    type: orAuto(size({ minBytes: 0 })),
+    description:
+      "Host memory for what the KV cache gives up: idle prefixes and parked sequences come back by a copy; 0 turns it off",
+    default: null,
+    defaultText: "auto: an eighth of the free RAM",
+  }),
   gpuMemoryUtilization: option("Memory", "gpu-memory-utilization", {
     type: decimal({ min: 0.05, max: 1 }),
     description: "Share of the GPU's memory that weights and KV cache may take",

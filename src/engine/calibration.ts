@@ -19,7 +19,7 @@ const REPEATS = 3;
 /** A first call of a new shape pays for building its graph, which serving rarely does: it is not counted. */
 const NUM_UNCOUNTED = 1;
 
-const GREEDY: SamplingParams = {
+export const GREEDY: SamplingParams = {
   temperature: 0,
   topK: 0,
   topP: 1,

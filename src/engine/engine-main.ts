@@ -1,43 +1,32 @@
-import { KvCacheManager } from "../../kvcache/kv-cache-manager.ts";
+import { KvCacheManager, type KvCacheOptions } from "../../kvcache/kv-cache-manager.ts";
 import { LibraryError } from "../../models/llama/library.ts";
 import { loadRunner } from "../../models/llama/load-runner.ts";
 import { ModelLoadError } from "../../models/llama/model-load-error.ts";
 import { MemoryPlanError } from "../../models/memory-plan.ts";
+import { probeRam } from "../../models/memory-probe.ts";
+import type { ModelRunner } from "../../models/model-runner.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import type { StepTimeModel } from "../../scheduler/step-time-model.ts";
 import { Scheduler } from "../../scheduler/scheduler.ts";
 import { calibrate } from "./calibration.ts";
+import { measureCopyCost } from "./copy-cost.ts";
 import { ModelRefusedError, runEngineProcess, type LoadedEngine } from "./engine-process.ts";
 import type { EngineSettings } from "./engine-settings.ts";
 import { GovernedRunner } from "./governed-runner.ts";
+import { describeHostTier, kvCacheOptions } from "./kv-cache-options.ts";
 import { StepTimeStore } from "./step-time-store.ts";
 import type { FromEngine } from "./protocol.ts";
-
-/** Ids of libllama's unified memory (LLAMA_MAX_SEQ, src/llama-cparams.h): running sequences and cached branches. */
-const NUM_SEQ_IDS = 256;
 
 /** A start is held up by at most this and one call more, once for each model and machine. */
 const CALIBRATION_BUDGET_MS = 3000;
 /** Tokens of a sequence for which the target is told at start. */
 const TYPICAL_LENGTH = 512;
 
-/**
- * In the paged layout every decoding row scans all cells in use, idle ones too, so on CPU only this share of the pool
- * is spent on prefixes nobody runs. A GPU hides the scan.
- */
-const CPU_CACHED_SHARE = 0.25;
-
 function load(send: (message: FromEngine) => void, settings: EngineSettings): LoadedEngine {
   const { runner, notes } = loadOrRefuse(send, settings);
   const { info } = runner;
-  const kvCache = new KvCacheManager({
-    numBlocks: info.kvPool.numBlocks,
-    blockSize: info.kvPool.blockSize,
-    numSeqIds: NUM_SEQ_IDS,
-    maxCachedBlocks: maxCachedBlocks(info, settings),
-    canShare: info.capabilities.canShare,
-    canTrim: info.capabilities.canTrim,
-  });
+  const { cacheOptions, note: cacheNote } = planCache(runner, settings);
+  const kvCache = new KvCacheManager(cacheOptions);
   const scheduler = new Scheduler(
     {
       maxNumSeqs: info.maxNumSeqs,
@@ -55,9 +44,22 @@ function load(send: (message: FromEngine) => void, settings: EngineSettings): Lo
   return {
     runner: governed,
     scheduler,
-    notes: [...notes, describeTarget(info, scheduler.stepTimes, settings.targetItlMs)],
+    notes: [...notes, cacheNote, describeTarget(info, scheduler.stepTimes, settings.targetItlMs)],
     onShutdown: saveStepTimes,
   };
+}
+
+/** Host memory is used where parking a sequence there is cheaper than computing it again. */
+function planCache(
+  runner: ModelRunner,
+  settings: EngineSettings,
+): { readonly cacheOptions: KvCacheOptions; readonly note: string } {
+  const { info } = runner;
+  const wanted = kvCacheOptions(info, settings, probeRam().freeBytes);
+  const cost = wanted.maxHostBlocks === 0 ? null : measureCopyCost(runner, () => performance.now());
+  const isWorthIt = cost !== null && cost.copyMs < cost.computeMs;
+  const cacheOptions = isWorthIt ? wanted : { ...wanted, maxHostBlocks: 0 };
+  return { cacheOptions, note: describeHostTier(info, cacheOptions.maxHostBlocks ?? 0, cost) };
 }
 
 function loadOrRefuse(
@@ -103,12 +105,6 @@ function describeTarget(info: ModelInfo, stepTimes: StepTimeModel, targetItlMs: 
   const chosenMs = (targetItlMs ?? stepTimes.defaultItlMs(full)).toFixed(0);
   const why = targetItlMs === null ? "where the curve of prefill speed bends" : "as asked";
   return `ITL target ${chosenMs} ms with all ${info.maxNumSeqs} rows busy (${why}); a step that only decodes takes ${decodeMs} ms`;
-}
-
-function maxCachedBlocks(info: ModelInfo, settings: EngineSettings): number {
-  if (!settings.prefixCache) return 0;
-  const { numBlocks } = info.kvPool;
-  return info.backend === "cpu" ? Math.floor(numBlocks * CPU_CACHED_SHARE) : numBlocks;
 }
 
 const settings = JSON.parse(process.argv[2] ?? "{}") as EngineSettings;

@@ -40,6 +40,16 @@ export function registerEngineGauges(registry: Registry, engine: Engine): void {
       for (const state of blockStates) gauge.set({ state }, blocks[state]);
     },
   });
+  pull(registry, {
+    name: "headway_kv_host_blocks",
+    help: "KV blocks that host memory may hold, by state",
+    labelNames: ["state"],
+    collect: (gauge) => {
+      const { total, used } = engine.stats().hostBlocks;
+      gauge.set({ state: "free" }, total - used);
+      gauge.set({ state: "used" }, used);
+    },
+  });
 }
 
 /** The configuration as labels of a gauge that is always 1; absent until the model is loaded. */

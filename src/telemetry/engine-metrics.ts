@@ -33,6 +33,8 @@ export class EngineMetrics implements EngineObserver {
   readonly #closed: Counter<"outcome">;
   readonly #refused: Counter<"reason">;
   readonly #preempted: Counter;
+  readonly #preemptions: Counter<"mode">;
+  readonly #hitTokens: Counter<"tier">;
   readonly #restarts: Counter;
   readonly #success: Counter<"finished_reason">;
   readonly #promptTokens: Counter;
@@ -69,6 +71,16 @@ export class EngineMetrics implements EngineObserver {
       reason: [...Object.values(refusalReasons), "other"],
     });
     this.#preempted = this.#counter("vllm:num_preemptions_total", "Sequences pushed out of the KV cache");
+    this.#preemptions = this.#labelled(
+      "headway_preemptions_total",
+      "Sequences pushed out of the KV cache, by how they come back: computed again, or copied from host memory",
+      { mode: ["recompute", "swap"] },
+    );
+    this.#hitTokens = this.#labelled(
+      "headway_prefix_cache_hit_tokens_total",
+      "Tokens found in the prefix cache, by the memory they were in",
+      { tier: ["pool", "host"] },
+    );
     this.#restarts = this.#counter("headway_engine_restarts_total", "Engine processes started after a crash");
     this.#success = this.#labelled("vllm:request_success_total", "Choices ended, by reason", {
       finished_reason: finishReasons,
@@ -141,7 +153,17 @@ export class EngineMetrics implements EngineObserver {
     for (const key of Object.keys(this.#scheduled) as ScheduledCounter[]) {
       this.#scheduled[key].inc(growth(this.#lastStats?.[key] ?? 0, stats[key]));
     }
+    this.#observeCache(this.#lastStats, stats);
     this.#lastStats = stats;
+  }
+
+  #observeCache(before: SchedulerStats | null, now: SchedulerStats): void {
+    const grown = (key: "numPreemptions" | "numParks" | "numPrefixHitTokens" | "numHostHitTokens"): number =>
+      growth(before?.[key] ?? 0, now[key]);
+    this.#preemptions.inc({ mode: "swap" }, grown("numParks"));
+    this.#preemptions.inc({ mode: "recompute" }, grown("numPreemptions") - grown("numParks"));
+    this.#hitTokens.inc({ tier: "host" }, grown("numHostHitTokens"));
+    this.#hitTokens.inc({ tier: "pool" }, grown("numPrefixHitTokens") - grown("numHostHitTokens"));
   }
 
   onPreempted(): void {

@@ -27,6 +27,9 @@ describe("memory for four requests, thirty-two offered", () => {
     const answers = await Promise.all(requests.map((request) => completeGreedily(server.url, request)));
     const numPreemptions = await readMetric(server.url, "vllm:num_preemptions_total");
     assert.ok(numPreemptions > 0, "the pool is small enough to preempt");
+    const numParks = await readMetric(server.url, "headway_preemptions_total", 'mode="swap"');
+    const numRestored = await readMetric(server.url, "headway_prefix_cache_hit_tokens_total", 'tier="host"');
+    assert.ok(numParks > 0 && numRestored > 0, "they wait in host memory");
     for (const [index, request] of requests.entries()) {
       assert.equal(answers[index]!.tokens.length, 50);
       assertSameAnswer(answers[index]!, await completeGreedily(server.url, request));

@@ -105,11 +105,14 @@ export class FakeEngine implements Engine {
       numWaiting: numChoices - numRunning,
       numWaitingTokens: 0,
       blocks: { total: 64, free: 64 - Math.min(64, numRunning), cached: 0, used: Math.min(64, numRunning) },
+      hostBlocks: { total: 0, used: 0 },
       numPreemptions: 0,
+      numParks: 0,
       numPromptTokensComputed: 0,
       numPromptTokensCached: 0,
       numPrefixQueryTokens: 0,
       numPrefixHitTokens: 0,
+      numHostHitTokens: 0,
       numGeneratedTokens: 0,
     };
   }

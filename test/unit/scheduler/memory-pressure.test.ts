@@ -68,6 +68,20 @@ describe("When memory is short", () => {
     assert.equal(engine.scheduler.stats().numPrefixHitTokens, 20);
   });
 
+  test("a preempted sequence is parked in host memory and computes only its last block again", () => {
+    const engine = new FakeEngine({ kv: { numBlocks: 9, maxHostBlocks: 20 } });
+    for (const [index, requestId] of ["a", "b"].entries()) {
+      engine.add({ requestId, tokens: range(100 * index, 14), maxTokens: 10 });
+      engine.step();
+    }
+    engine.drain();
+    assert.deepEqual(statusOf(engine), { preempted: ["b"], finished: ["a", "b"] });
+    const { numPreemptions, numParks, numHostHitTokens, numPrefixHitTokens } = engine.scheduler.stats();
+    assert.deepEqual({ numPreemptions, numParks }, { numPreemptions: 1, numParks: 1 });
+    assert.ok(numHostHitTokens > 0 && numPrefixHitTokens >= 16, JSON.stringify(engine.scheduler.stats()));
+    assert.equal(engine.tokensOf("b").length, 10);
+  });
+
   test("a newcomer is not admitted at the cost of the next growth of those running", () => {
     const engine = new FakeEngine({ kv: { numBlocks: 6 } });
     engine.add({ requestId: "a", tokens: range(0, 8) });

@@ -177,6 +177,17 @@ test("counters of the scheduler go on growing over an engine's death", async () 
   assert.equal(await value(`vllm:iteration_tokens_total_sum{${model}}`), 4 * 68);
 });
 
+test("preemptions and cache hits are told apart by where the blocks went", async () => {
+  const { telemetry, engine, value } = createTelemetry();
+  const counts = { numPreemptions: 5, numParks: 3, numPrefixHitTokens: 100, numHostHitTokens: 40 };
+  telemetry.engine.onStep(step, stats(engine, counts));
+  telemetry.engine.onStep(step, stats(engine, { ...counts, numPreemptions: 6 }));
+  assert.equal(await value(`headway_preemptions_total{mode="swap",${model}}`), 3);
+  assert.equal(await value(`headway_preemptions_total{mode="recompute",${model}}`), 3);
+  assert.equal(await value(`headway_prefix_cache_hit_tokens_total{tier="host",${model}}`), 40);
+  assert.equal(await value(`headway_prefix_cache_hit_tokens_total{tier="pool",${model}}`), 60);
+});
+
 test("label values are bounded, whatever clients send", async () => {
   const { telemetry, value } = createTelemetry();
   telemetry.server.onHttpExchange({ handler: "none", method: "PROPFIND", status: 404, durationMs: 1 });
