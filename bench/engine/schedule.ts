@@ -1,6 +1,6 @@
 /**
  * Time of Scheduler.schedule() and update() at 256 running and 10,000 waiting sequences, without a model.
- * Run: node dist/bench/engine/schedule.js
+ * Run: npm run bench:schedule -- [--json FILE]
  *
  * Method: tokens are drawn at once and outputs are of mixed length, so that about every second step some sequence
  * finishes and another is admitted. 200 warm-up steps, then 3,000 measured ones. CPU time of the process, not
@@ -10,11 +10,16 @@ import { KvCacheManager } from "../../kvcache/kv-cache-manager.ts";
 import type { Batch, BatchResult, SequenceRequest } from "../../scheduler/contracts.ts";
 import type { SamplingParams } from "../../scheduler/sampling-params.ts";
 import { Scheduler } from "../../scheduler/scheduler.ts";
+import { distributionOf } from "../measure/distribution.ts";
+import { atMost, type Goal } from "../scheduling/goal.ts";
+import { runScenario, type Row } from "../scheduling/scenario.ts";
 
 const NUM_RUNNING = 256;
 const NUM_WAITING = 10_000;
 const NUM_WARM_UP_STEPS = 200;
 const NUM_STEPS = 3_000;
+const QUICK_NUM_STEPS = 300;
+const MAX_SCHEDULE_US = 200;
 const PROMPT_LENGTH = 200;
 const MAX_MODEL_LEN = 1_024;
 
@@ -92,7 +97,14 @@ function cpuTimeUs(): number {
   return user + system;
 }
 
-function measure(sharedLength: number, numBlocks: number): void {
+interface Load {
+  readonly name: string;
+  readonly sharedLength: number;
+  readonly numBlocks: number;
+  readonly numSteps: number;
+}
+
+function measure({ name, sharedLength, numBlocks, numSteps }: Load): Row {
   const kv = new KvCacheManager({
     numBlocks,
     blockSize: 16,
@@ -126,27 +138,43 @@ function measure(sharedLength: number, numBlocks: number): void {
     fill();
   }
   const times: Times = { scheduleUs: [], updateUs: [], numRows: 0 };
-  for (let count = 0; count < NUM_STEPS; count += 1) {
+  for (let count = 0; count < numSteps; count += 1) {
     step(scheduler, times);
     fill();
   }
   const { numRunning, numWaiting, numPreemptions } = scheduler.stats();
-  console.log(
-    [
-      `shared ${sharedLength} of ${PROMPT_LENGTH} tokens, ${numBlocks} blocks: running ${numRunning}, waiting ${numWaiting}`,
-      `rows a step ${(times.numRows / NUM_STEPS).toFixed(0)}, preemptions ${numPreemptions}`,
-      `schedule us ${summary(times.scheduleUs)}`,
-      `update us   ${summary(times.updateUs)}`,
-    ].join("\n  "),
+  const schedule = distributionOf(times.scheduleUs);
+  const update = distributionOf(times.updateUs);
+  return {
+    side: name,
+    running: numRunning,
+    waiting: numWaiting,
+    "rows a step": times.numRows / numSteps,
+    preemptions: numPreemptions,
+    "schedule p50 us": schedule.percentile(50),
+    "schedule p99 us": schedule.percentile(99),
+    "update p50 us": update.percentile(50),
+    "update p99 us": update.percentile(99),
+  };
+}
+
+function goalsOf(row: Row): Goal[] {
+  return (["schedule p50 us", "schedule p99 us"] as const).map((column) =>
+    atMost(`${row["side"]}: ${column}`, row[column] as number, MAX_SCHEDULE_US),
   );
 }
 
-function summary(values: number[]): string {
-  values.sort((left, right) => left - right);
-  const at = (quantile: number): string => values[Math.floor(quantile * (values.length - 1))]!.toFixed(0);
-  return `p50 ${at(0.5)}  p90 ${at(0.9)}  p99 ${at(0.99)}  max ${at(1)}`;
-}
-
-measure(0, 16_384);
-measure(160, 16_384);
-measure(0, 6_000);
+await runScenario({
+  name: "schedule-cost",
+  purpose: "CPU time of one schedule() at 256 running and 10,000 waiting sequences, without a model",
+  numRounds: 1,
+  run: async ({ isQuick }) => {
+    const numSteps = isQuick ? QUICK_NUM_STEPS : NUM_STEPS;
+    const rows = [
+      measure({ name: "nothing shared", sharedLength: 0, numBlocks: 16_384, numSteps }),
+      measure({ name: "160 of 200 tokens shared", sharedLength: 160, numBlocks: 16_384, numSteps }),
+      measure({ name: "memory short", sharedLength: 0, numBlocks: 6_000, numSteps }),
+    ];
+    return { rows, goals: rows.flatMap(goalsOf) };
+  },
+});

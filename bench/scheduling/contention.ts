@@ -7,11 +7,11 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { distributionOf } from "../measure/distribution.ts";
 import { DecodeStreams, outputTokensPerSecond, tokenGaps } from "./decode-streams.ts";
 import { atLeast, atMost, ratio } from "./goal.ts";
 import { kvMemoryFor, startHeadway } from "./headway-server.ts";
 import { sampleSum, scrape } from "./prometheus.ts";
+import { mean } from "./mean.ts";
 import { createPromptSource, type PromptSource } from "./prompt-source.ts";
 import { runScenario, type Findings, type Row, type ScenarioSettings } from "./scenario.ts";
 import { TokenClient } from "./token-client.ts";
@@ -135,16 +135,16 @@ function together(both: readonly [Observed, Observed]): Observed {
 }
 
 function findingsOf(found: ReadonlyMap<SideName, readonly Observed[]>): Findings {
-  const median = (name: SideName, value: (observed: Observed) => number): number =>
-    distributionOf((found.get(name) ?? []).map(value)).percentile(50);
-  const speed = (name: SideName): number => median(name, ({ tokensPerSecond }) => tokensPerSecond);
+  const meanOf = (name: SideName, value: (observed: Observed) => number): number | null =>
+    mean((found.get(name) ?? []).map(value));
+  const speed = (name: SideName): number | null => meanOf(name, ({ tokensPerSecond }) => tokensPerSecond);
   const busy = "all threads, beside a busy process";
   return {
     rows: [...found].map(([name, windows]) => row(name, windows)),
     goals: [
       atMost(
         "step p99 / p50 beside a busy process",
-        median(busy, (each) => each.stepP99Ms / each.stepP50Ms),
+        meanOf(busy, (each) => each.stepP99Ms / each.stepP50Ms),
         3,
       ),
       atLeast(
@@ -162,13 +162,11 @@ function findingsOf(found: ReadonlyMap<SideName, readonly Observed[]>): Findings
 }
 
 function row(side: SideName, windows: readonly Observed[]): Row {
-  const median = (value: (observed: Observed) => number): number =>
-    distributionOf(windows.map(value)).percentile(50);
   return {
     side,
-    "output tokens/s": median(({ tokensPerSecond }) => tokensPerSecond),
-    "step p50 ms": median(({ stepP50Ms }) => stepP50Ms),
-    "step p99 ms": median(({ stepP99Ms }) => stepP99Ms),
+    "output tokens/s": mean(windows.map(({ tokensPerSecond }) => tokensPerSecond)),
+    "step p50 ms": mean(windows.map(({ stepP50Ms }) => stepP50Ms)),
+    "step p99 ms": mean(windows.map(({ stepP99Ms }) => stepP99Ms)),
     "threads at the end": windows.map(({ numThreads }) => numThreads ?? "-").join(", "),
   };
 }

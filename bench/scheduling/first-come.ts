@@ -9,6 +9,7 @@ import { requestMetrics } from "../measure/request-metrics.ts";
 import { knownPeers } from "../peers/known-peers.ts";
 import { startPeer, type Peer } from "../peers/peer.ts";
 import { atLeast, atMost, ratio, type Goal } from "./goal.ts";
+import { mean } from "./mean.ts";
 import { createPromptSource, type PromptSource } from "./prompt-source.ts";
 import { runScenario, type Findings, type Row, type ScenarioSettings } from "./scenario.ts";
 import { TokenClient } from "./token-client.ts";
@@ -102,23 +103,22 @@ function ttftOf(record: RequestRecord): number {
   return ttftMs;
 }
 
-/** Null where the peer did not take part. */
-function medianOf(
+/** Over the rounds; null where the peer did not take part. */
+function meanOf(
   bursts: readonly Burst[],
   { peer, size }: Pick<Burst, "peer" | "size">,
   value: (burst: Burst) => number,
 ): number | null {
-  const values = bursts.filter((each) => each.peer === peer && each.size === size).map(value);
-  return values.length === 0 ? null : distributionOf(values).percentile(50);
+  return mean(bursts.filter((each) => each.peer === peer && each.size === size).map(value));
 }
 
 function goalsOf(bursts: readonly Burst[]): Goal[] {
   const speedRatio = (size: BurstSize, peer: PeerName): number | null => {
     const speed = (of: PeerName) =>
-      medianOf(bursts, { peer: of, size }, ({ tokensPerSecond }) => tokensPerSecond);
+      meanOf(bursts, { peer: of, size }, ({ tokensPerSecond }) => tokensPerSecond);
     return ratio(speed("headway"), speed(peer));
   };
-  const ttft = (peer: PeerName) => medianOf(bursts, { peer, size: 16 }, ({ ttftP50Ms }) => ttftP50Ms);
+  const ttft = (peer: PeerName) => meanOf(bursts, { peer, size: 16 }, ({ ttftP50Ms }) => ttftP50Ms);
   return [
     atMost("TTFT p50 at 16 / llama-server", ratio(ttft("headway"), ttft("llama-server")), 0.6),
     atLeast("tokens/s at 1 / llama-server", speedRatio(1, "llama-server"), 1),
@@ -130,8 +130,8 @@ function goalsOf(bursts: readonly Burst[]): Goal[] {
 function row(bursts: readonly Burst[], peer: PeerName, size: BurstSize): Row {
   return {
     side: `${peer}, ${size} at once`,
-    "output tokens/s": medianOf(bursts, { peer, size }, ({ tokensPerSecond }) => tokensPerSecond),
-    "TTFT p50 ms": medianOf(bursts, { peer, size }, ({ ttftP50Ms }) => ttftP50Ms),
+    "output tokens/s": meanOf(bursts, { peer, size }, ({ tokensPerSecond }) => tokensPerSecond),
+    "TTFT p50 ms": meanOf(bursts, { peer, size }, ({ ttftP50Ms }) => ttftP50Ms),
   };
 }
 

@@ -24,7 +24,7 @@ interface Sizes {
   readonly outputLength: number;
 }
 
-/** The pool has to hold a whole number of the library's 256 cells: four of either request do. */
+/** Four of either fill a whole number of 256 cells, which is how the library sizes its cache. */
 const FULL: Sizes = { promptLength: 96, outputLength: 96 };
 const QUICK: Sizes = { promptLength: 32, outputLength: 32 };
 

@@ -15,15 +15,21 @@ import { EXIT } from "../commands/exit-codes.ts";
 import { resultsTable } from "./results-table.ts";
 import type { ScenarioResult } from "./scenario.ts";
 
-const SCENARIOS = [
-  "victim-intruder",
-  "shared-prefix",
-  "memory-pressure",
-  "contention",
-  "fairness",
-  "first-come",
-  "churn",
-] as const;
+/** Compiled entries by name. */
+const SCENARIOS = {
+  "victim-intruder": "victim-intruder.js",
+  "shared-prefix": "shared-prefix.js",
+  "memory-pressure": "memory-pressure.js",
+  contention: "contention.js",
+  fairness: "fairness.js",
+  "first-come": "first-come.js",
+  churn: "churn.js",
+  "schedule-cost": "../engine/schedule.js",
+} as const;
+
+type ScenarioName = keyof typeof SCENARIOS;
+
+const NAMES = Object.keys(SCENARIOS) as ScenarioName[];
 
 interface FlagValues {
   readonly out: string;
@@ -40,7 +46,7 @@ const command = new Command("run-all")
 async function main(): Promise<number> {
   const { out, only } = command.parse().opts<FlagValues>();
   const wanted = only?.split(",");
-  const names = SCENARIOS.filter((name) => wanted === undefined || wanted.includes(name));
+  const names = NAMES.filter((name) => wanted === undefined || wanted.includes(name));
   mkdirSync(out, { recursive: true });
   for (const name of names) {
     const json = join(out, `${name}.json`);
@@ -56,8 +62,8 @@ async function main(): Promise<number> {
   return results.some(({ goals }) => goals.some(({ isMet }) => isMet === false)) ? EXIT.regression : EXIT.ok;
 }
 
-async function runOne(name: string, flags: readonly string[]): Promise<void> {
-  const entry = fileURLToPath(new URL(`${name}.js`, import.meta.url));
+async function runOne(name: ScenarioName, flags: readonly string[]): Promise<void> {
+  const entry = fileURLToPath(new URL(SCENARIOS[name], import.meta.url));
   const child = spawn(process.execPath, ["--enable-source-maps", entry, ...flags], { stdio: "inherit" });
   const endWithUs = (): void => void child.kill("SIGTERM");
   process.once("exit", endWithUs);
@@ -67,7 +73,7 @@ async function runOne(name: string, flags: readonly string[]): Promise<void> {
 }
 
 function readResults(out: string): ScenarioResult[] {
-  return SCENARIOS.map((name) => join(out, `${name}.json`))
+  return NAMES.map((name) => join(out, `${name}.json`))
     .filter((file) => existsSync(file))
     .map((file) => JSON.parse(readFileSync(file, "utf8")) as ScenarioResult);
 }

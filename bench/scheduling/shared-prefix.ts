@@ -9,6 +9,7 @@ import { distributionOf } from "../measure/distribution.ts";
 import { requestMetrics } from "../measure/request-metrics.ts";
 import { atLeast, atMost, ratio } from "./goal.ts";
 import { startHeadway } from "./headway-server.ts";
+import { mean } from "./mean.ts";
 import { computedPrefillTokens, growth, scrape } from "./prometheus.ts";
 import { createPromptSource, type PromptSource } from "./prompt-source.ts";
 import { runScenario, type Findings, type Row, type ScenarioSettings } from "./scenario.ts";
@@ -107,9 +108,9 @@ function requireComplete(record: RequestRecord): RequestRecord {
 
 function findingsOf(sharing: readonly Burst[], apart: readonly Burst[]): Findings {
   const work = (count: (burst: Burst) => number | null): number | null =>
-    medianOf(sharing.map((each) => ratio(count(each), each.numUniqueTokens)));
+    mean(sharing.map((each) => ratio(count(each), each.numUniqueTokens)));
   const speed = (bursts: readonly Burst[]): number | null =>
-    medianOf(bursts.map(({ tokensPerSecond }) => tokensPerSecond));
+    mean(bursts.map(({ tokensPerSecond }) => tokensPerSecond));
   return {
     rows: [...apart.map((each) => row("apart", each)), ...sharing.map((each) => row("sharing", each))],
     goals: [
@@ -128,20 +129,15 @@ function findingsOf(sharing: readonly Burst[], apart: readonly Burst[]): Finding
   };
 }
 
-function medianOf(values: readonly (number | null)[]): number | null {
-  const known = values.flatMap((value) => value ?? []);
-  return known.length === 0 ? null : distributionOf(known).percentile(50);
-}
-
-function row(side: string, burst: Burst): Row {
+function row(side: string, found: Burst): Row {
   return {
     side,
-    requests: burst.numRequests,
-    "output tokens/s": burst.tokensPerSecond,
-    "TTFT p50 ms": burst.ttftP50Ms,
-    "unique prompt tokens": burst.numUniqueTokens,
-    "not cached": burst.numLocalTokens,
-    computed: burst.numComputedTokens,
+    requests: found.numRequests,
+    "output tokens/s": found.tokensPerSecond,
+    "TTFT p50 ms": found.ttftP50Ms,
+    "unique prompt tokens": found.numUniqueTokens,
+    "not cached": found.numLocalTokens,
+    computed: found.numComputedTokens,
   };
 }
 

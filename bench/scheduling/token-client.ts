@@ -22,8 +22,6 @@ export interface Answer {
   readonly text: string;
 }
 
-const NEVER = new AbortController().signal;
-
 /** Greedy completions of token-id prompts from any OpenAI-compatible server, always as many tokens as asked for. */
 export class TokenClient {
   readonly #clock = new MonotonicClock(process.hrtime.bigint());
@@ -55,7 +53,7 @@ export class TokenClient {
   }
 
   /** Never rejects: what goes wrong is the record's outcome. */
-  async complete({ prompt, maxTokens, extraBody, onText, signal = NEVER }: TokenRequest): Promise<Answer> {
+  async complete({ prompt, maxTokens, extraBody, onText, signal }: TokenRequest): Promise<Answer> {
     const request = this.#schedule(maxTokens);
     const recorder = new RequestRecorder(request, this.#target.counting, onText ?? (() => {}));
     const body = JSON.stringify({
@@ -67,11 +65,13 @@ export class TokenClient {
       stream_options: { include_usage: true, continuous_usage_stats: true },
       ...extraBody,
     });
-    const failure = await this.#http.send(recorder, body, signal).then(
+    // A signal of its own: one that ends a hundred requests would warn of a hundred listeners.
+    const own = AbortSignal.any(signal === undefined ? [] : [signal]);
+    const failure = await this.#http.send(recorder, body, own).then(
       () => null,
       (error: unknown) => error as Error,
     );
-    const record = recorder.finish(this.now(), failure, { worker: 0, cancelled: signal.aborted });
+    const record = recorder.finish(this.now(), failure, { worker: 0, cancelled: own.aborted });
     return { record, text: recorder.text() };
   }
 
