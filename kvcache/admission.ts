@@ -1,4 +1,5 @@
 import type { SeqId } from "./cache-op.ts";
+import type { PrefixPin } from "./pins.ts";
 import type { PrefixKey } from "./prefix-cache.ts";
 
 export interface AdmissionRequest {
@@ -8,6 +9,7 @@ export interface AdmissionRequest {
   readonly useCachedPrefix: boolean;
   /** Blocks that must stay free or evictable afterwards, as room for others to grow. */
   readonly numReserveBlocks: number;
+  readonly pin?: PrefixPin | null;
 }
 
 export interface Admission {

@@ -1,3 +1,4 @@
+import type { PrefixPin } from "./pins.ts";
 import type { Block, HolderKind } from "./block-pool.ts";
 import type { SeqId } from "./cache-op.ts";
 import type { PrefixKey, PrefixNode } from "./prefix-cache.ts";
@@ -15,5 +16,7 @@ export interface BlockTable {
   readonly blocks: Block[];
   /** Content identities of the leading blocks. */
   readonly path: PrefixNode[];
+  /** Pins the nodes of the path as it grows. */
+  readonly pin: PrefixPin | null;
   kind: HolderKind;
 }

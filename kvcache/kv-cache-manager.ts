@@ -4,28 +4,12 @@ import type { BlockTable } from "./block-table.ts";
 import type { CacheOp, SeqId } from "./cache-op.ts";
 import { type HostBlockCounts, HostTier, DEFAULT_SEGMENT_BLOCKS } from "./host-tier.ts";
 import { findViolations } from "./integrity.ts";
+import type { KvCacheOptions } from "./kv-cache-options.ts";
 import { NullPrefixCache } from "./null-prefix-cache.ts";
+import { numPinned, pinPath, unpinPath } from "./pins.ts";
 import type { PrefixCache, PrefixKey, PrefixNode } from "./prefix-cache.ts";
 import { RadixPrefixCache } from "./radix-prefix-cache.ts";
 import { SeqIdPool } from "./seq-id-pool.ts";
-
-export interface KvCacheOptions {
-  readonly numBlocks: number;
-  /** Tokens per block. */
-  readonly blockSize: number;
-  /** Ids for running sequences and retained branches together; llama.cpp knows 256. */
-  readonly numSeqIds: number;
-  /** Idle cached cells cost attention time in the paged layout: more than this many blocks are not kept. */
-  readonly maxCachedBlocks: number;
-  /** Blocks that may be copied to host memory; none by default. */
-  readonly maxHostBlocks?: number;
-  /** Most blocks of one such copy. */
-  readonly hostSegmentBlocks?: number;
-  /** The memory can share a prefix between sequences. */
-  readonly canShare: boolean;
-  /** The memory can drop positions from the end of a sequence; else only a whole sequence. */
-  readonly canTrim: boolean;
-}
 
 /**
  * The only authority on KV memory. It grants blocks before anything is computed, so a model call can never
@@ -99,7 +83,7 @@ export class KvCacheManager {
 
   /** Gives a sequence an id, its cached prefix, and blocks for all its tokens; null when they don't fit. */
   admit(request: AdmissionRequest): Admission | null {
-    const { key } = request;
+    const { key, pin = null } = request;
     const seqId = this.#takeSeqId();
     if (seqId === null) return null;
     const shared = request.useCachedPrefix ? this.#match(key).filter(isInPool) : [];
@@ -108,13 +92,14 @@ export class KvCacheManager {
       this.#seqIds.giveBack(seqId);
       return null;
     }
-    const table: BlockTable = { seqId, key, blocks: [], path: [], kind: "running" };
+    const table: BlockTable = { seqId, key, blocks: [], path: [], pin, kind: "running" };
     this.#tables.set(seqId, table);
     if (shared.length > 0) this.#share(shared, table);
     this.#append(table, numNewBlocks);
     // Looked up again: making room may have moved blocks to the host, or from there to oblivion.
     if (request.useCachedPrefix && this.#host.isOn) this.#host.restore(table, this.#match(key));
     const { blockSize } = this.#options;
+    if (pin !== null) pinPath(table.path.slice(0, Math.floor(pin.numTokens / blockSize)), pin.untilMs);
     return {
       seqId,
       numCachedTokens: table.path.length * blockSize,
@@ -135,13 +120,23 @@ export class KvCacheManager {
   /** The first `numComputedTokens` tokens have been computed: their full blocks may be shared from now on. */
   commit(seqId: SeqId, numComputedTokens: number): void {
     const table = this.#table(seqId);
-    const numFull = Math.floor(numComputedTokens / this.#options.blockSize);
-    while (table.path.length < numFull) {
+    const { blockSize } = this.#options;
+    while ((table.path.length + 1) * blockSize <= numComputedTokens) {
       const node = this.#prefixes.extend(table.path, table.key, seqId);
       if (node === null) return;
       table.path.push(node);
+      if (table.path.length * blockSize <= (table.pin?.numTokens ?? 0)) pinPath([node], table.pin!.untilMs);
       this.#dropCoveredBranch(table);
     }
+  }
+
+  /** Keeps what there is of a prefix until then; see PrefixPin. */
+  pin(key: PrefixKey, untilMs: number): void {
+    pinPath(this.#prefixes.match(key, Math.floor(key.tokens.length / this.#options.blockSize)), untilMs);
+  }
+
+  unpin(key: PrefixKey): void {
+    unpinPath(this.#prefixes.match(key, Math.floor(key.tokens.length / this.#options.blockSize)));
   }
 
   /** Ends a sequence's run. With `retain` its full computed blocks stay as a cached branch. */
@@ -159,9 +154,7 @@ export class KvCacheManager {
 
   /** The operations since the last call, in order. */
   takeOps(): readonly CacheOp[] {
-    const ops = this.#ops;
-    if (ops.length > 0) this.#ops = [];
-    return ops;
+    return this.#ops.splice(0);
   }
 
   /** Every broken invariant as a sentence; empty when all hold. `numUsedCells` is the runner's count once all operations are applied. */
@@ -205,11 +198,12 @@ export class KvCacheManager {
     return numObtainable - blocks.filter((block) => block.numRunningHolders === 0).length;
   }
 
-  /** The lowest free id, for which the oldest branch may have to go; null when all ids run. */
+  /** The lowest free id, for which the oldest branch without a pin, or else the oldest, may have to go; null when all ids run. */
   #takeSeqId(): SeqId | null {
     const seqId = this.#seqIds.take();
     if (seqId !== null) return seqId;
-    const [oldest] = this.#branches.values();
+    const branches = [...this.#branches.values()];
+    const oldest = branches.find((branch) => numPinned(branch.path, this.#nowMs) === 0) ?? branches[0];
     if (oldest === undefined) return null;
     this.#host.save(oldest, 0, this.#nowMs);
     this.#drop(oldest);
@@ -260,31 +254,33 @@ export class KvCacheManager {
   /** Gives up all blocks from `numBlocks` on, deepest first. */
   #shorten(table: BlockTable, numBlocks: number): void {
     while (table.blocks.length > numBlocks) {
-      if (table.path.length === table.blocks.length) this.#leave(table.path.pop()!, table.seqId);
+      if (table.path.length === table.blocks.length) {
+        const node = table.path.pop()!;
+        node.holders.delete(table.seqId);
+        this.#host.prune(node);
+      }
       this.#pool.drop(table.blocks.pop()!, table.seqId, table.kind);
     }
     const fromPosition = numBlocks * this.#options.blockSize;
     this.#ops.push({ kind: "trim", seqId: table.seqId, fromPosition });
   }
 
-  #leave(node: PrefixNode, seqId: SeqId): void {
-    node.holders.delete(seqId);
-    this.#host.prune(node);
-  }
-
-  /** Frees at least `numBlocks` cached blocks (or all there are): oldest branch first, each from its tail. */
+  /** Frees at least `numBlocks` cached blocks (or all there are): oldest branch first, each from its tail, pinned prefixes last. */
   #evict(numBlocks: number): void {
     const target = this.#pool.numFree + numBlocks;
-    for (const branch of this.#branches.values()) {
-      if (this.#pool.numFree >= target) return;
-      this.#evictTail(branch, target - this.#pool.numFree);
+    for (const sparesPinned of [true, false]) {
+      for (const branch of this.#branches.values()) {
+        if (this.#pool.numFree >= target) return;
+        const numSpared = sparesPinned ? numPinned(branch.path, this.#nowMs) : 0;
+        if (numSpared < branch.path.length) this.#evictTail(branch, target - this.#pool.numFree, numSpared);
+      }
     }
   }
 
   /** A branch shortened to where another one covers it is not worth its sequence id. */
-  #evictTail(branch: BlockTable, minBlocks: number): void {
+  #evictTail(branch: BlockTable, minBlocks: number, numSpared: number): void {
     // Whole segments, so that the next block needs no copy of its own.
-    const numKept = this.#host.alignDown(Math.max(0, branch.path.length - minBlocks));
+    const numKept = Math.max(numSpared, this.#host.alignDown(Math.max(0, branch.path.length - minBlocks)));
     this.#host.save(branch, numKept, this.#nowMs);
     const isCoveredThere = numKept === 0 || branch.path[numKept - 1]!.holders.size > 1;
     if (isCoveredThere) this.#drop(branch);

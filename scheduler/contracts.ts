@@ -23,6 +23,8 @@ export interface SequenceRequest {
   readonly firstTokenWithinMs?: number;
   /** Sequences share cached prefixes only inside one salt. */
   readonly cacheSalt: string;
+  /** Keeps the first `numTokens` tokens cached for that long after the last request that asks for it. */
+  readonly pin?: { readonly numTokens: number; readonly ttlMs: number };
 }
 
 export type FinishReason = "stop" | "length" | "abort" | "error";

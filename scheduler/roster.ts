@@ -75,6 +75,7 @@ export class Roster {
       useCachedPrefix: !sequence.wantsPromptLogprobs,
       // A block for each running sequence to grow into, lest the newcomer be preempted at once.
       numReserveBlocks: this.running.size,
+      pin: sequence.pin,
     });
     if (admission === null) return false;
     this.#leaveWaiting(sequence);

@@ -1,4 +1,5 @@
 import type { KvCacheManager } from "../kvcache/kv-cache-manager.ts";
+import type { PrefixKey } from "../kvcache/prefix-cache.ts";
 import type {
   Batch,
   BatchResult,
@@ -112,6 +113,15 @@ export class Scheduler {
     if (sequence !== undefined) this.#roster.resume(sequence);
   }
 
+  /** Keeps what is cached of a prefix for that long; a request with a pin keeps what it computes. */
+  pin(key: PrefixKey, ttlMs: number, nowMs: number): void {
+    this.#kv.pin(key, nowMs + ttlMs);
+  }
+
+  unpin(key: PrefixKey): void {
+    this.#kv.unpin(key);
+  }
+
   /** True exactly when schedule() would return a plan. */
   hasWork(): boolean {
     return this.#kv.hasOps || this.#roster.hasRunnable;
@@ -120,6 +130,7 @@ export class Scheduler {
   /** The next step; null when there is nothing to do. A plan may consist of cache operations only. */
   schedule(nowMs: number): StepPlan | null {
     this.#order.nowMs = nowMs;
+    this.#kv.advanceTo(nowMs);
     const batches = this.#planner.plan();
     const cacheOps = this.#kv.takeOps();
     if (batches.length === 0 && cacheOps.length === 0) return null;

@@ -1,3 +1,4 @@
+import type { PrefixPin } from "../kvcache/pins.ts";
 import type { PrefixKey } from "../kvcache/prefix-cache.ts";
 import type { FinishReason, SequenceRequest, SequenceStatus, SequenceView, SeqId } from "./contracts.ts";
 import type { SamplingParams } from "./sampling-params.ts";
@@ -34,6 +35,7 @@ export class Sequence implements SequenceView, PrefixKey, Contender {
   readonly arrivalIndex: number;
   readonly agedArrivalMs: number;
   readonly #deadlineMs: number | null;
+  readonly pin: PrefixPin | null;
   /** Prompt and output together; reaching it ends the sequence with "length". */
   readonly maxNumTokens: number;
 
@@ -65,6 +67,9 @@ export class Sequence implements SequenceView, PrefixKey, Contender {
     this.urgency = this.agedArrivalMs;
     const { firstTokenWithinMs } = request;
     this.#deadlineMs = firstTokenWithinMs === undefined ? null : arrival.arrivalMs + firstTokenWithinMs;
+    const { pin } = request;
+    this.pin =
+      pin === undefined ? null : { numTokens: pin.numTokens, untilMs: arrival.arrivalMs + pin.ttlMs };
     this.maxNumTokens = Math.min(this.numPromptTokens + request.maxTokens, maxModelLen);
   }
 

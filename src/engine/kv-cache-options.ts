@@ -1,4 +1,4 @@
-import type { KvCacheOptions } from "../../kvcache/kv-cache-manager.ts";
+import type { KvCacheOptions } from "../../kvcache/kv-cache-options.ts";
 import { NUM_SEQ_IDS } from "../../models/llama/context.ts";
 import { formatBytes } from "../../models/memory-plan.ts";
 import type { ModelInfo } from "../../models/model-info.ts";

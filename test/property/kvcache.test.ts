@@ -19,7 +19,12 @@ const keys = fc.record({
 const actions = fc.oneof(
   {
     weight: 4,
-    arbitrary: fc.record({ kind: fc.constant("admit" as const), key: keys, numReserveBlocks: fc.nat(2) }),
+    arbitrary: fc.record({
+      kind: fc.constant("admit" as const),
+      key: keys,
+      numReserveBlocks: fc.nat(2),
+      pin: fc.option(fc.record({ numTokens: fc.nat(12), untilMs: fc.constantFrom(0, 10, 1000) })),
+    }),
   },
   {
     weight: 5,
@@ -54,6 +59,8 @@ const settings = fc.record({
 
 type Settings = typeof settings extends fc.Arbitrary<infer T> ? T : never;
 
+type Admit = Extract<Action, { kind: "admit" }>;
+
 interface Running {
   readonly seqId: number;
   readonly key: { readonly tokens: number[]; readonly cacheSalt: string };
@@ -68,6 +75,7 @@ class World {
   readonly saltOf = new Map<number, string>();
   readonly saltOfSlot = new Map<number, string>();
   numRestores = 0;
+  #nowMs = 0;
 
   constructor({ numBlocks, ...options }: Settings) {
     this.kv = createKvCacheManager({
@@ -80,7 +88,7 @@ class World {
   }
 
   run(action: Action): void {
-    if (action.kind === "admit") this.#admit(action.key, action.numReserveBlocks);
+    if (action.kind === "admit") this.#admit(action);
     else if (this.running.length > 0) this.#change(action, this.running[action.pick % this.running.length]!);
     for (const operation of this.kv.takeOps()) this.#apply(operation);
     assert.deepEqual(this.kv.checkIntegrity(this.memory.numUsedCells), []);
@@ -92,13 +100,14 @@ class World {
     if (operation.kind === "restore") this.numRestores += 1;
   }
 
-  #admit({ tokens, cacheSalt }: Running["key"], numReserveBlocks: number): void {
+  #admit({ key: { tokens, cacheSalt }, numReserveBlocks, pin }: Admit): void {
+    this.kv.advanceTo((this.#nowMs += 1));
     const key = { tokens: [...tokens], cacheSalt };
     const expected = this.#longestComputedPrefix(key);
     assert.equal(this.kv.numCachedTokens(key), expected);
     const { free, cached } = this.kv.counts();
     const numBlocks = this.kv.numBlocksFor(tokens.length);
-    const admission = this.kv.admit({ key, useCachedPrefix: true, numReserveBlocks });
+    const admission = this.kv.admit({ key, useCachedPrefix: true, numReserveBlocks, pin });
     if (admission === null) {
       const fitsWithoutSharing = numBlocks + numReserveBlocks <= free + cached;
       assert.ok(!fitsWithoutSharing || this.running.length === NUM_SEQ_IDS, "refused although it fits");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { KvCacheOptions } from "../../kvcache/kv-cache-manager.ts";
+import type { KvCacheOptions } from "../../kvcache/kv-cache-options.ts";
 import type { SequenceRequest } from "../../scheduler/contracts.ts";
 import { createSamplingParams, FakeEngine, range } from "../support/scheduler-builders.ts";
 

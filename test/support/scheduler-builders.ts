@@ -1,4 +1,5 @@
-import { KvCacheManager, type KvCacheOptions } from "../../kvcache/kv-cache-manager.ts";
+import { KvCacheManager } from "../../kvcache/kv-cache-manager.ts";
+import type { KvCacheOptions } from "../../kvcache/kv-cache-options.ts";
 import {
   createFakeModelInfo,
   FakeModelRunner,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { KvCacheManager, KvCacheOptions } from "../../../kvcache/kv-cache-manager.ts";
+import type { KvCacheManager } from "../../../kvcache/kv-cache-manager.ts";
+import type { KvCacheOptions } from "../../../kvcache/kv-cache-options.ts";
 import { createKvCacheManager, range } from "../../support/scheduler-builders.ts";
 
 /** 8 blocks of 4 tokens in the pool, as many in host memory, copied by two. */
@@ -110,5 +111,71 @@ describe("HostTier", () => {
     const kv = createTiered({ maxCachedBlocks: 0, canTrim: false });
     run(kv, range(0, 16));
     assert.deepEqual(kv.hostCounts(), { total: 0, used: 0 });
+  });
+});
+
+/** Computes a sequence whose first tokens are pinned until then. */
+function runPinned(kv: KvCacheManager, tokens: readonly number[], numTokens: number, untilMs: number): void {
+  const pin = { numTokens, untilMs };
+  const admission = kv.admit({
+    key: { tokens, cacheSalt: "" },
+    useCachedPrefix: true,
+    numReserveBlocks: 0,
+    pin,
+  });
+  kv.commit(admission!.seqId, tokens.length);
+  kv.release(admission!.seqId, { retain: true });
+  assert.deepEqual(kv.checkIntegrity(), []);
+}
+
+describe("A pinned prefix", () => {
+  test("leaves the pool after everything else", () => {
+    const kv = createKvCacheManager();
+    runPinned(kv, range(0, 16), 8, 100);
+    run(kv, range(100, 16));
+    run(kv, range(200, 20));
+    assert.ok(isKnown(kv, range(0, 8)) && !isKnown(kv, range(0, 12)) && !isKnown(kv, range(100, 16)));
+    run(kv, range(300, 32));
+    assert.ok(!isKnown(kv, range(0, 4)), "but never at the cost of a running sequence");
+  });
+
+  test("stays in host memory until its time is over", () => {
+    const kv = createTiered({ maxCachedBlocks: 0, maxHostBlocks: 4 });
+    runPinned(kv, range(0, 8), 8, 100);
+    run(kv, range(100, 16));
+    run(kv, range(200, 16));
+    assert.ok(isKnown(kv, range(0, 8)) && isKnown(kv, range(200, 8)));
+    kv.advanceTo(100);
+    run(kv, range(300, 16));
+    assert.ok(!isKnown(kv, range(0, 4)) && isKnown(kv, range(300, 16)));
+  });
+
+  test("is kept by a later request too, and for as long as the longest asks", () => {
+    const kv = createTiered({ maxCachedBlocks: 0, maxHostBlocks: 4 });
+    run(kv, range(0, 8));
+    runPinned(kv, range(0, 9), 8, 50);
+    runPinned(kv, range(0, 9), 8, 20);
+    kv.advanceTo(49);
+    run(kv, range(100, 16));
+    assert.ok(isKnown(kv, range(0, 8)));
+  });
+
+  test("can be given up, while a longer one goes on", () => {
+    const kv = createTiered({ maxCachedBlocks: 0, maxHostBlocks: 4 });
+    runPinned(kv, range(0, 16), 16, 100);
+    kv.unpin({ tokens: range(0, 8), cacheSalt: "" });
+    run(kv, range(100, 16));
+    assert.ok(isKnown(kv, range(0, 16)));
+    kv.unpin({ tokens: range(0, 16), cacheSalt: "" });
+    run(kv, range(100, 16));
+    assert.ok(!isKnown(kv, range(0, 4)) && isKnown(kv, range(100, 16)));
+  });
+
+  test("can be one that is cached already", () => {
+    const kv = createTiered({ maxCachedBlocks: 0, maxHostBlocks: 4 });
+    run(kv, range(0, 8));
+    kv.pin({ tokens: range(0, 8), cacheSalt: "" }, 100);
+    run(kv, range(100, 16));
+    assert.ok(isKnown(kv, range(0, 8)));
   });
 });

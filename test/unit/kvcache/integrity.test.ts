@@ -20,7 +20,8 @@ function createState(): Broken {
   const seqId = seqIds.take()!;
   const key = { tokens: [1, 2, 3], cacheSalt: "" };
   const blocks = [pool.take(seqId)!, pool.take(seqId)!];
-  const table: BlockTable = { seqId, key, blocks, path: [prefixes.extend([], key, seqId)!], kind: "running" };
+  const path = [prefixes.extend([], key, seqId)!];
+  const table: BlockTable = { seqId, key, blocks, path, pin: null, kind: "running" };
   const tables = new Map([[seqId, table]]);
   const state = {
     blockSize: 2,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { KvCacheManager, KvCacheOptions } from "../../../kvcache/kv-cache-manager.ts";
+import type { KvCacheManager } from "../../../kvcache/kv-cache-manager.ts";
+import type { KvCacheOptions } from "../../../kvcache/kv-cache-options.ts";
 import { createKvCacheManager, range } from "../../support/scheduler-builders.ts";
 
 /** Admits a sequence and computes all of it. */
