@@ -33,3 +33,22 @@ export interface SamplingParams {
   /** End-of-generation and stop tokens are impossible before this many tokens. */
   readonly minTokens: number;
 }
+
+/** Always the likeliest token, and nothing else asked for. */
+export const GREEDY_SAMPLING: SamplingParams = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  logitBias: [],
+  seed: 0,
+  choiceIndex: 0,
+  topLogprobs: null,
+  promptLogprobs: null,
+  stopTokenIds: [],
+  ignoreEos: false,
+  minTokens: 0,
+};

@@ -8,7 +8,7 @@
  */
 import { KvCacheManager } from "../../kvcache/kv-cache-manager.ts";
 import type { Batch, BatchResult, SequenceRequest } from "../../scheduler/contracts.ts";
-import type { SamplingParams } from "../../scheduler/sampling-params.ts";
+import { GREEDY_SAMPLING } from "../../scheduler/sampling-params.ts";
 import { Scheduler } from "../../scheduler/scheduler.ts";
 import { distributionOf } from "../measure/distribution.ts";
 import { atMost, type Goal } from "../scheduling/goal.ts";
@@ -23,24 +23,6 @@ const MAX_SCHEDULE_US = 200;
 const PROMPT_LENGTH = 200;
 const MAX_MODEL_LEN = 1_024;
 
-const GREEDY: SamplingParams = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: [],
-  seed: 0,
-  choiceIndex: 0,
-  topLogprobs: null,
-  promptLogprobs: null,
-  stopTokenIds: [],
-  ignoreEos: false,
-  minTokens: 0,
-};
-
 /** `sharedLength` leading tokens are the same in all prompts. */
 function createRequest(index: number, sharedLength: number): SequenceRequest {
   const tokens = Array.from({ length: PROMPT_LENGTH }, (_, position) =>
@@ -50,7 +32,7 @@ function createRequest(index: number, sharedLength: number): SequenceRequest {
     requestId: `request-${index}`,
     tokens,
     numReplayedTokens: 0,
-    sampling: GREEDY,
+    sampling: GREEDY_SAMPLING,
     maxTokens: 64 + ((index * 131) % 512),
     priority: 0,
     tenantId: "",

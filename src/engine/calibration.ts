@@ -1,5 +1,5 @@
 import type { Batch, BatchRow } from "../../scheduler/contracts.ts";
-import type { SamplingParams } from "../../scheduler/sampling-params.ts";
+import { GREEDY_SAMPLING } from "../../scheduler/sampling-params.ts";
 import type { StepTimeModel } from "../../scheduler/step-time-model.ts";
 import type { ModelRunner } from "../../models/model-runner.ts";
 
@@ -19,25 +19,7 @@ const REPEATS = 3;
 /** A first call of a new shape pays for building its graph, which serving rarely does: it is not counted. */
 const NUM_UNCOUNTED = 1;
 
-export const GREEDY: SamplingParams = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: [],
-  seed: 0,
-  choiceIndex: 0,
-  topLogprobs: null,
-  promptLogprobs: null,
-  stopTokenIds: [],
-  ignoreEos: true,
-  minTokens: 0,
-};
-
-/**
+export /**
  * Teaches the step-time model what calls of this model cost on this machine before anybody waits for them, with a few
  * calls on an otherwise empty memory. Leaves the memory empty.
  */
@@ -98,7 +80,7 @@ class Calibration {
       seqId,
       tokens,
       numPromptTokens: tokens.length,
-      sampling: GREEDY,
+      sampling: GREEDY_SAMPLING,
     };
     return { sequence, start, numTokens, logits: "last", sample: true };
   }

@@ -1,5 +1,5 @@
 import type { SequenceRequest } from "../../scheduler/contracts.ts";
-import type { SamplingParams } from "../../scheduler/sampling-params.ts";
+import { GREEDY_SAMPLING, type SamplingParams } from "../../scheduler/sampling-params.ts";
 import type { OutputAssembler } from "../../src/engine/choice.ts";
 import type {
   ChoiceEnd,
@@ -13,24 +13,7 @@ import type {
 import type { EngineObserver, FinishedRequest } from "../../src/engine/observer.ts";
 
 export function createSampling(overrides: Partial<SamplingParams> = {}): SamplingParams {
-  return {
-    temperature: 0,
-    topK: 0,
-    topP: 1,
-    minP: 0,
-    repetitionPenalty: 1,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
-    logitBias: [],
-    seed: 1,
-    choiceIndex: 0,
-    topLogprobs: null,
-    promptLogprobs: null,
-    stopTokenIds: [],
-    ignoreEos: false,
-    minTokens: 0,
-    ...overrides,
-  };
+  return { ...GREEDY_SAMPLING, seed: 1, ...overrides };
 }
 
 export function createSequenceRequest(overrides: Partial<SequenceRequest> = {}): SequenceRequest {

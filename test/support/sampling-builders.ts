@@ -1,26 +1,9 @@
 import type { SequenceView } from "../../scheduler/contracts.ts";
-import type { SamplingParams } from "../../scheduler/sampling-params.ts";
+import { GREEDY_SAMPLING, type SamplingParams } from "../../scheduler/sampling-params.ts";
 
 /** Greedy, nothing cut, nothing reported. */
 export function samplingParams(overrides: Partial<SamplingParams> = {}): SamplingParams {
-  return {
-    temperature: 0,
-    topK: 0,
-    topP: 1,
-    minP: 0,
-    repetitionPenalty: 1,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
-    logitBias: [],
-    seed: 1,
-    choiceIndex: 0,
-    topLogprobs: null,
-    promptLogprobs: null,
-    stopTokenIds: [],
-    ignoreEos: false,
-    minTokens: 0,
-    ...overrides,
-  };
+  return { ...GREEDY_SAMPLING, seed: 1, ...overrides };
 }
 
 export interface SequenceOverrides extends Partial<Omit<SequenceView, "sampling" | "tokens">> {

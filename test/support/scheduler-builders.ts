@@ -12,29 +12,12 @@ import type {
   SequenceRequest,
   StepPlan,
 } from "../../scheduler/contracts.ts";
-import type { SamplingParams } from "../../scheduler/sampling-params.ts";
+import { GREEDY_SAMPLING, type SamplingParams } from "../../scheduler/sampling-params.ts";
 import type { SchedulerOptions } from "../../scheduler/scheduler-options.ts";
 import { Scheduler } from "../../scheduler/scheduler.ts";
 
 export function createSamplingParams(overrides: Partial<SamplingParams> = {}): SamplingParams {
-  return {
-    temperature: 0,
-    topK: 0,
-    topP: 1,
-    minP: 0,
-    repetitionPenalty: 1,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
-    logitBias: [],
-    seed: 0,
-    choiceIndex: 0,
-    topLogprobs: null,
-    promptLogprobs: null,
-    stopTokenIds: [],
-    ignoreEos: false,
-    minTokens: 0,
-    ...overrides,
-  };
+  return { ...GREEDY_SAMPLING, ...overrides };
 }
 
 export function createSequenceRequest(overrides: Partial<SequenceRequest> = {}): SequenceRequest {
