@@ -39,7 +39,10 @@ interface FlagValues {
 const command = new Command("run-all")
   .description("Runs the benchmarks of the scheduler; other options are passed on to each of them.")
   .option("--out <folder>", "where results go", packageFile("bench/results/scheduling"))
-  .option("--only <list>", "some of them, with commas")
+  .option(
+    "--only <list>",
+    "some of them, with commas; with none, only the table is made again from the results there",
+  )
   .allowUnknownOption()
   .allowExcessArguments();
 
@@ -53,9 +56,9 @@ async function main(): Promise<number> {
     // A benchmark that breaks down must not leave an older result in its place.
     rmSync(json, { force: true });
     await runOne(name, [...command.args, "--json", json]);
-    writeFileSync(join(out, "table.md"), `${resultsTable(readResults(out))}\n`);
+    writeTable(out);
   }
-  const results = readResults(out);
+  const results = writeTable(out);
   console.log(`\n${resultsTable(results)}`);
   const isComplete = names.every((name) => results.some((result) => result.name === name));
   if (!isComplete) return EXIT.failed;
@@ -70,6 +73,13 @@ async function runOne(name: ScenarioName, flags: readonly string[]): Promise<voi
   await once(child, "exit");
   process.off("exit", endWithUs);
   console.log("");
+}
+
+/** Of all results in the folder, earlier ones included. */
+function writeTable(out: string): ScenarioResult[] {
+  const results = readResults(out);
+  writeFileSync(join(out, "table.md"), `${resultsTable(results)}\n`);
+  return results;
 }
 
 function readResults(out: string): ScenarioResult[] {

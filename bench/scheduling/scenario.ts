@@ -65,24 +65,32 @@ export async function runScenario(scenario: Scenario): Promise<void> {
   // Servers are stopped by handlers of `exit`, which a signal alone does not call.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
   const flags = parseFlags(scenario);
-  const settings = settingsOf(flags);
+  try {
+    const result = await resultOf(scenario, settingsOf(flags));
+    console.log(describe(result));
+    if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(result, null, 1)}\n`);
+    process.exitCode = result.goals.some(({ isMet }) => isMet === false) ? EXIT.regression : EXIT.ok;
+  } catch (error) {
+    console.error(`${scenario.name} could not be measured: ${(error as Error).message}`);
+    process.exitCode = EXIT.failed;
+  }
+}
+
+async function resultOf(scenario: Scenario, settings: ScenarioSettings): Promise<ScenarioResult> {
   const machine = machineFacts();
   const startMs = performance.now();
   const findings = await scenario.run(settings);
-  const { modelPath, ...kept } = settings;
-  const result: ScenarioResult = {
+  const { modelPath, llamaServer, ...kept } = settings;
+  return {
     name: scenario.name,
     purpose: scenario.purpose,
     date: new Date().toISOString(),
     seconds: Math.round((performance.now() - startMs) / 1000),
     machine,
     model: { file: basename(modelPath), sha256: fileHash(modelPath) },
-    settings: { ...kept, llamaServer: kept.llamaServer === null ? null : basename(kept.llamaServer) },
+    settings: { ...kept, llamaServer: llamaServer === null ? null : basename(llamaServer) },
     ...findings,
   };
-  console.log(describe(result));
-  if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(result, null, 1)}\n`);
-  process.exitCode = result.goals.some(({ isMet }) => isMet === false) ? EXIT.regression : EXIT.ok;
 }
 
 function parseFlags({ name, purpose, numRounds }: Scenario): FlagValues {

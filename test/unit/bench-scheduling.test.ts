@@ -1,0 +1,117 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import type { RequestRecord } from "../../bench/load/request.ts";
+import { longestStallMs, outputTokensPerSecond, tokenGaps } from "../../bench/scheduling/decode-streams.ts";
+import { atLeast, atMost, ratio, verdict } from "../../bench/scheduling/goal.ts";
+import { mean } from "../../bench/scheduling/mean.ts";
+import { residentBytes } from "../../bench/scheduling/process-tree.ts";
+import { computedPrefillTokens, growth, parseSamples, sampleSum } from "../../bench/scheduling/prometheus.ts";
+import { PromptSource } from "../../bench/scheduling/prompt-source.ts";
+import { resultsTable } from "../../bench/scheduling/results-table.ts";
+import type { ScenarioResult } from "../../bench/scheduling/scenario.ts";
+
+describe("goals of the scheduling benchmarks", () => {
+  it("are met at the limit and on its right side only", () => {
+    assert.equal(verdict(atMost("a", 1.3, 1.3)), "pass");
+    assert.equal(verdict(atMost("a", 1.31, 1.3)), "FAIL");
+    assert.equal(verdict(atLeast("a", 0.8, 0.8)), "pass");
+    assert.equal(verdict(atLeast("a", 0.79, 0.8)), "FAIL");
+  });
+
+  it("say so when there was nothing to measure", () => {
+    assert.equal(verdict(atMost("a", null, 1)), "not measured");
+    assert.equal(verdict(atLeast("a", Number.NaN, 1)), "not measured");
+    assert.equal(ratio(1, 0), null);
+    assert.equal(ratio(null, 2), null);
+    assert.equal(mean([null]), null);
+    assert.equal(mean([1, null, 3]), 2);
+  });
+});
+
+const SCRAPE = `# HELP headway_kv_blocks KV blocks by state
+# TYPE headway_kv_blocks gauge
+headway_kv_blocks{state="free",engine="0"} 12
+headway_kv_blocks{state="used",engine="0"} 3
+vllm:iteration_tokens_total_sum{engine="0"} 500
+headway_batch_sequences_sum{engine="0"} 140
+up 1`;
+
+describe("samples of a scrape", () => {
+  const samples = parseSamples(SCRAPE);
+
+  it("are summed by name and label", () => {
+    assert.equal(sampleSum(samples, "headway_kv_blocks"), 15);
+    assert.equal(sampleSum(samples, "headway_kv_blocks", 'state="used"'), 3);
+    assert.equal(sampleSum(samples, "up"), 1);
+    assert.equal(sampleSum(samples, "headway_kv"), null);
+  });
+
+  it("grow from nothing where a counter was not there before", () => {
+    assert.equal(growth(new Map(), samples, ["up"]), 1);
+    assert.equal(growth(samples, new Map(), ["up"]), null);
+  });
+
+  it("tell prefill from decode rows", () => {
+    assert.equal(computedPrefillTokens(new Map(), samples), 360);
+    assert.equal(computedPrefillTokens(new Map(), new Map()), null);
+  });
+});
+
+function stream(chunkMs: number[], chunkTokens: number[]): RequestRecord {
+  const outputTokens = chunkTokens.reduce((sum, count) => sum + count, 0);
+  return { chunkMs, chunkTokens, outputTokens } as unknown as RequestRecord;
+}
+
+describe("gaps of decoding streams", () => {
+  const streams = [stream([0, 10, 20, 120, 130], [1, 1, 1, 2, 1]), stream([5, 15, 500], [1, 1, 1])];
+  const window = { startMs: 15, endMs: 130 };
+
+  it("count by the token that ended them, inside the window only", () => {
+    const gaps = tokenGaps(streams, window);
+    assert.equal(gaps.count, 5);
+    assert.equal(gaps.percentile(100), 50);
+    assert.equal(tokenGaps(streams, window, gaps).count, 10);
+  });
+
+  it("show the longest silence between two chunks", () => {
+    assert.equal(longestStallMs(streams, window), 100);
+    assert.equal(longestStallMs(streams, { startMs: 0, endMs: 20 }), 10);
+  });
+
+  it("give a rate", () => {
+    assert.equal(Math.round(outputTokensPerSecond(streams, window)), 43);
+  });
+});
+
+describe("parts of the scheduling benchmarks", () => {
+  it("prompts have the length asked for and repeat with their seed", () => {
+    const first = new PromptSource([7, 8, 9], 1);
+    const second = new PromptSource([7, 8, 9], 1);
+    const prompt = first.next(40);
+    assert.equal(prompt.length, 40);
+    assert.deepEqual(prompt, second.next(40));
+    assert.notDeepEqual(prompt, first.next(40));
+  });
+
+  it("memory of a process tree is at least that of its root", { skip: process.platform !== "linux" }, () => {
+    assert.ok(residentBytes(process.pid) > 10 * 2 ** 20);
+  });
+
+  it("results become a table that shows what failed and what a quick run is worth", () => {
+    const result = {
+      name: "churn",
+      purpose: "what is left",
+      date: "2026-01-02T03:04:05.000Z",
+      machine: { cpu: "CPU", loadAverage: 0 },
+      model: { file: "m.gguf" },
+      settings: { isQuick: true, numThreads: 2 },
+      rows: [{ side: "at the end", MiB: 123.4 }, { side: "later" }],
+      goals: [atMost("blocks", 1, 0)],
+    } as unknown as ScenarioResult;
+    const table = resultsTable([result]);
+    assert.match(table, /\| churn \| blocks \| 1 \| <= 0 \| FAIL \|/);
+    assert.match(table, /\| later \| - \|/);
+    assert.match(table, /mean nothing/);
+  });
+});
