@@ -19,7 +19,7 @@ const REPEATS = 3;
 /** A first call of a new shape pays for building its graph, which serving rarely does: it is not counted. */
 const NUM_UNCOUNTED = 1;
 
-export /**
+/**
  * Teaches the step-time model what calls of this model cost on this machine before anybody waits for them, with a few
  * calls on an otherwise empty memory. Leaves the memory empty.
  */

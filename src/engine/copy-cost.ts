@@ -1,6 +1,6 @@
 import type { Batch } from "../../scheduler/contracts.ts";
 import type { ModelRunner } from "../../models/model-runner.ts";
-import { GREEDY } from "./calibration.ts";
+import { GREEDY_SAMPLING } from "../../scheduler/sampling-params.ts";
 
 export interface CopyCost {
   /** To compute some tokens at the start of a sequence, where they are cheapest. */
@@ -47,7 +47,7 @@ function prefillBatch(vocabSize: number): Batch {
     seqId: 0,
     tokens,
     numPromptTokens: NUM_TOKENS,
-    sampling: GREEDY,
+    sampling: GREEDY_SAMPLING,
   };
   const row = { sequence, start: 0, numTokens: NUM_TOKENS, logits: "none", sample: false } as const;
   return { kind: "prefill", rows: [row], numTokens: NUM_TOKENS };
