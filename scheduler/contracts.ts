@@ -27,6 +27,13 @@ export interface SequenceRequest {
   readonly pin?: { readonly numTokens: number; readonly ttlMs: number };
 }
 
+/** A prefix that stays cached for `ttlMs` from now. */
+export interface PinnedPrefix {
+  readonly tokens: readonly number[];
+  readonly cacheSalt: string;
+  readonly ttlMs: number;
+}
+
 export type FinishReason = "stop" | "length" | "abort" | "error";
 
 export type SequenceStatus = "waiting" | "running" | "preempted" | "finished";

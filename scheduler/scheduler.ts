@@ -5,6 +5,7 @@ import type {
   BatchResult,
   BatchRow,
   FinishReason,
+  PinnedPrefix,
   PromptLogprobs,
   Sample,
   SchedulerStats,
@@ -113,9 +114,9 @@ export class Scheduler {
     if (sequence !== undefined) this.#roster.resume(sequence);
   }
 
-  /** Keeps what is cached of a prefix for that long; a request with a pin keeps what it computes. */
-  pin(key: PrefixKey, ttlMs: number, nowMs: number): void {
-    this.#kv.pin(key, nowMs + ttlMs);
+  /** Keeps what is cached of a prefix; a request with a pin keeps what it computes. */
+  pin(prefix: PinnedPrefix, nowMs: number): void {
+    this.#kv.pin(prefix, nowMs + prefix.ttlMs);
   }
 
   unpin(key: PrefixKey): void {

@@ -1,4 +1,4 @@
-import type { SchedulerStats } from "../../scheduler/contracts.ts";
+import type { PinnedPrefix, SchedulerStats } from "../../scheduler/contracts.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import { ActiveGeneration, type GenerationPort, type StepMoment } from "./active-generation.ts";
 import { admit, type AdmissionLimits } from "./admission.ts";
@@ -114,6 +114,10 @@ export class EngineClient implements Engine, GenerationPort {
     return { ...this.#stats, numRunning: 0, numWaiting: this.#ledger.size };
   }
 
+  unpin(prefix: PinnedPrefix, others: readonly PinnedPrefix[]): void {
+    this.#supervisor.post({ unpin: [prefix], pin: others });
+  }
+
   generate(request: GenerationRequest, sink: GenerationSink): Generation {
     this.#admit(request);
     const choices = this.#createChoices(request);
@@ -190,6 +194,7 @@ export class EngineClient implements Engine, GenerationPort {
             priority: request.priority,
             tenantId: request.tenantId,
             cacheSalt: request.cacheSalt,
+            ...(prompt.pin !== undefined && { pin: prompt.pin }),
           },
           choiceIndex,
           promptIndex,

@@ -1,4 +1,4 @@
-import type { FinishReason, TokenLogprob } from "../../scheduler/contracts.ts";
+import type { FinishReason, PinnedPrefix, TokenLogprob } from "../../scheduler/contracts.ts";
 import type { SamplingParams } from "../../scheduler/sampling-params.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import type { SchedulerStats } from "../../scheduler/contracts.ts";
@@ -6,6 +6,8 @@ import type { SchedulerStats } from "../../scheduler/contracts.ts";
 /** One prompt, tokenized. */
 export interface Prompt {
   readonly tokenIds: readonly number[];
+  /** Keeps the first `numTokens` of them cached for that long. */
+  readonly pin?: { readonly numTokens: number; readonly ttlMs: number };
 }
 
 /** A client's request after parsing: everything is checked, defaulted and tokenized. */
@@ -128,6 +130,8 @@ export interface Engine {
   stats(): SchedulerStats;
   /** Throws GenerationError when refused: nothing was queued then. */
   generate(request: GenerationRequest, sink: GenerationSink): Generation;
+  /** Ends the pin of a prefix; `others` are those that go on and may begin with the same tokens. */
+  unpin(prefix: PinnedPrefix, others: readonly PinnedPrefix[]): void;
   /** Refuses new work, lets running work finish until the deadline, aborts the rest, ends the process. */
   close(graceMs: number): Promise<void>;
 }

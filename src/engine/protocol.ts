@@ -1,5 +1,6 @@
 import type {
   FinishReason,
+  PinnedPrefix,
   SchedulerStats,
   SequenceRequest,
   TokenLogprob,
@@ -16,6 +17,9 @@ export interface ToEngine {
   /** Slow readers: their sequences keep their blocks but get no rows until resumed. */
   readonly pause?: readonly string[];
   readonly resume?: readonly string[];
+  /** Prefixes to keep no longer, then those that are to be kept nevertheless. */
+  readonly unpin?: readonly PinnedPrefix[];
+  readonly pin?: readonly PinnedPrefix[];
   readonly shutdown?: true;
 }
 

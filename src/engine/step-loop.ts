@@ -34,6 +34,8 @@ export class StepLoop {
     for (const request of message.submit ?? []) this.#add(request, now);
     for (const requestId of message.pause ?? []) this.#scheduler.pause(requestId);
     for (const requestId of message.resume ?? []) this.#scheduler.resume(requestId);
+    for (const prefix of message.unpin ?? []) this.#scheduler.unpin(prefix);
+    for (const prefix of message.pin ?? []) this.#scheduler.pin(prefix, now);
   }
 
   /**

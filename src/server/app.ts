@@ -15,6 +15,7 @@ import { registerCompletionRoutes } from "./routes/completions.ts";
 import { registerHealthRoutes } from "./routes/health.ts";
 import { registerModelRoutes } from "./routes/models.ts";
 import { registerOperationRoutes } from "./routes/operations.ts";
+import { registerPrefixRoutes } from "./routes/prefixes.ts";
 import { registerTokenizerRoutes } from "./routes/tokenizer.ts";
 import type { ServerContext } from "./server-context.ts";
 import { registerWebSocketPlugin, registerWebSocketRoute } from "./websocket/route.ts";
@@ -35,6 +36,7 @@ export async function buildApp(dependencies: AppDependencies): Promise<FastifyIn
   registerModelRoutes(app, context);
   registerCompletionRoutes(app, context);
   registerTokenizerRoutes(app, context);
+  registerPrefixRoutes(app, context);
   registerOperationRoutes(app, context);
   return app;
 }

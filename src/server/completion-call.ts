@@ -1,6 +1,7 @@
 import type { Generation, GenerationRequest, Prompt } from "../engine/generation.ts";
 import { TextPoolBusyError } from "../text-pool/text-pool-error.ts";
 import { requestAborted } from "./api-error.ts";
+import { cacheSaltOf } from "./cache-salt.ts";
 import type { AppDependencies } from "./dependencies.ts";
 import type { CompletionSink, GenerationPhase } from "./delivery/completion-sink.ts";
 import type { Admission, AdmittedCall } from "./admission.ts";
@@ -126,8 +127,7 @@ export class CompletionCall implements AdmittedCall {
       continuesText: parsed.continuesText,
       priority: caller.priority ?? options.priority,
       tenantId: caller.tenantId,
-      // Length-prefixed, so that no caller can spell another's salt.
-      cacheSalt: `${caller.tenantId.length}:${caller.tenantId}${options.cacheSalt}`,
+      cacheSalt: cacheSaltOf(caller.tenantId, options.cacheSalt),
     };
   }
 

@@ -1,4 +1,4 @@
-import type { SchedulerStats, TokenLogprob } from "../../scheduler/contracts.ts";
+import type { PinnedPrefix, SchedulerStats, TokenLogprob } from "../../scheduler/contracts.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import { GenerationError } from "../../src/engine/generation.ts";
 import type {
@@ -70,6 +70,7 @@ export class FakeEngine implements Engine {
   readonly active = new Set<FakeGeneration>();
   /** Request ids that the server aborted while they ran. */
   readonly abortedIds: string[] = [];
+  readonly unpinned: { readonly prefix: PinnedPrefix; readonly others: readonly PinnedPrefix[] }[] = [];
   /** Thrown by the next `generate`. */
   refusal: GenerationError | null = null;
   readonly #options: Required<FakeEngineOptions>;
@@ -115,6 +116,10 @@ export class FakeEngine implements Engine {
       numHostHitTokens: 0,
       numGeneratedTokens: 0,
     };
+  }
+
+  unpin(prefix: PinnedPrefix, others: readonly PinnedPrefix[]): void {
+    this.unpinned.push({ prefix, others });
   }
 
   generate(request: GenerationRequest, sink: GenerationSink): Generation {

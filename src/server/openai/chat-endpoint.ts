@@ -1,3 +1,4 @@
+import { tokenizeToKeep } from "./cache-control.ts";
 import { ChatFormat } from "./chat-format.ts";
 import { textBytes } from "./chat-messages.ts";
 import { parseChatRequest } from "./chat-request.ts";
@@ -12,7 +13,7 @@ export const chatEndpoint: CompletionEndpoint = {
 };
 
 function parseChat(json: unknown, context: ParseContext): ParsedCompletion {
-  const { options, template } = parseChatRequest(json, context);
+  const { options, template, cacheWish } = parseChatRequest(json, context);
   return {
     options,
     numPrompts: 1,
@@ -21,7 +22,7 @@ function parseChat(json: unknown, context: ParseContext): ParsedCompletion {
     promptField: "messages",
     maxPromptTextBytes: textBytes(template.messages),
     continuesText: template.continueFinalMessage,
-    tokenize: async (text) => [{ tokenIds: (await text.tokenizeChat(template)).tokenIds }],
+    tokenize: async (text) => [await tokenizeToKeep(template, cacheWish, text)],
     format: (identity) => {
       const wantsLogprobs = options.sampling.topLogprobs !== null;
       const { tokensAsTokenIds } = options.output;

@@ -1,5 +1,6 @@
 import type { Prompt } from "../../engine/generation.ts";
 import type { TextService } from "../dependencies.ts";
+import { toKeep } from "./cache-control.ts";
 import { parseCompletionRequest } from "./completion-request.ts";
 import type { CompletionRequest, PromptInput } from "./completion-request.ts";
 import type { AnswerIdentity, CompletionFormat } from "./completion-format.ts";
@@ -42,10 +43,10 @@ async function tokenizePrompt(
   request: CompletionRequest,
   text: TextService,
 ): Promise<Prompt> {
-  if (typeof prompt !== "string") return { tokenIds: prompt };
+  if (typeof prompt !== "string") return toKeep(prompt, request.cacheWish);
   // A raw prompt is the model's whole input: callers who render their own template write its control tokens here.
   const options = { addSpecial: request.addSpecialTokens, parseSpecial: true };
-  return { tokenIds: await text.tokenize(prompt, options) };
+  return toKeep(await text.tokenize(prompt, options), request.cacheWish);
 }
 
 function formatFor(

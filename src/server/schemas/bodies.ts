@@ -1,4 +1,5 @@
 import { Type } from "typebox";
+import { cacheControlSchema } from "../openai/cache-control.ts";
 import { compileBodyCheck } from "./body-check.ts";
 import { generationFields } from "./generation-fields.ts";
 
@@ -7,6 +8,7 @@ export const chatCompletionSchema = Type.Object({
   messages: Type.Array(Type.Unknown(), { minItems: 1, maxItems: 10_000 }),
   max_completion_tokens: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 })),
   ...generationFields,
+  cache_control: Type.Optional(cacheControlSchema),
   logprobs: Type.Optional(Type.Boolean({ default: false })),
   top_logprobs: Type.Optional(Type.Integer({ minimum: 0, maximum: 20 })),
   echo: Type.Optional(Type.Boolean()),
@@ -26,6 +28,7 @@ export const completionSchema = Type.Object({
     anyOf: [{ type: "string" }, { type: "array", items: {} }],
   }),
   ...generationFields,
+  cache_control: Type.Optional(cacheControlSchema),
   logprobs: Type.Optional(Type.Integer({ minimum: 0, maximum: 20 })),
   echo: Type.Optional(Type.Boolean({ default: false })),
   best_of: Type.Optional(Type.Integer({ minimum: 1 })),
