@@ -158,10 +158,11 @@ function withRate(
 
 /** Requests a second that a full machine could do: prefill at its largest chunk, decode with all rows taken. */
 export function estimatedCapacity(parameters: MachineParameters, workload: Workload): number {
-  const { newPromptTokens, outputTokens } = meanLengths(workload);
+  const { newPromptTokens, outputTokens, depth } = meanLengths(workload);
   const { maxNumSeqs, maxNumBatchedTokens } = parameters;
   const machine = new Machine(parameters);
-  const prefillMsPerToken = machine.prefillMs(maxNumBatchedTokens, 0) / maxNumBatchedTokens;
+  const prefillMsPerToken =
+    machine.prefillMs(maxNumBatchedTokens, maxNumBatchedTokens * depth) / maxNumBatchedTokens;
   const context = newPromptTokens + outputTokens / 2;
   const decodeMsPerToken = machine.decodeMs(maxNumSeqs, context, maxNumSeqs * context) / maxNumSeqs;
   return 1_000 / (newPromptTokens * prefillMsPerToken + outputTokens * decodeMsPerToken);

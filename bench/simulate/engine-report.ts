@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import type { DistributionSummary } from "../measure/distribution.ts";
 import { formatMs, formatPercent, formatRate, formatTable } from "../report/format.ts";
 import type { SimulateArguments } from "./arguments.ts";
@@ -15,7 +16,7 @@ export function describeScenario({ machine, workload, slo, noise }: SimulateArgu
   const load =
     trace === null
       ? `${formatRate(rate)} requests/s`
-      : `${trace.path.split(/[/\\]/).at(-1)}, lengths x ${trace.scaleLength}, time x ${trace.scaleTime}`;
+      : `${basename(trace.path)}, lengths x ${trace.scaleLength}, time x ${trace.scaleTime}`;
   const limits = Object.entries(slo).map(([metric, limit]) => `${metric} <= ${limit} ms`);
   return (
     `${machine.name}: ${machine.description}\n` +

@@ -1,5 +1,5 @@
 import type { KvCacheManager } from "../../kvcache/kv-cache-manager.ts";
-import type { Batch, BatchResult, Sample, SequenceEvent } from "../../scheduler/contracts.ts";
+import type { Batch, BatchResult, Sample, SequenceEvent, StepPlan } from "../../scheduler/contracts.ts";
 import type { SamplingParams } from "../../scheduler/sampling-params.ts";
 import { normal, seededRandom, type Random } from "../seeded-random.ts";
 import type { Machine } from "./machine.ts";
@@ -70,7 +70,7 @@ export class EngineSimulation {
         continue;
       }
       numEmptyPlans = plan.batches.length === 0 ? numEmptyPlans + 1 : 0;
-      this.#nowMs += this.#options.machine.parameters.hostMsPerStep;
+      this.#prepare(plan);
       for (const batch of plan.batches) this.#execute(batch);
     }
     if (this.#live.size > 0) throw new Error(`${this.#live.size} requests were never finished`);
@@ -116,6 +116,13 @@ export class EngineSimulation {
       },
       request.atMs,
     );
+  }
+
+  #prepare({ cacheOps }: StepPlan): void {
+    const { machine, metrics } = this.#options;
+    const copyMs = machine.cacheOpsMs(cacheOps);
+    this.#nowMs += machine.parameters.hostMsPerStep + copyMs;
+    if (copyMs > 0) metrics.called(copyMs, this.#nowMs, 0);
   }
 
   #execute(batch: Batch): void {

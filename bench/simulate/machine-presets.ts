@@ -36,6 +36,8 @@ const CPU_LIKE: MachineParameters = {
   blockSize: 16,
   numSeqIds: 256,
   maxCachedBlocks: 256,
+  maxHostBlocks: 8_192,
+  hostCopyNsPerToken: 2_000,
   slo: "ttft=4000,tpot=150",
 };
 
@@ -98,11 +100,14 @@ const H100_LIKE: MachineParameters = {
   maxNumSeqs: 128,
   maxNumBatchedTokens: 2_048,
   maxModelLen: 131_072,
-  // 60 GB of KV entries.
-  numBlocks: 28_608,
-  blockSize: 16,
+  // 60 GB of KV entries; large blocks, for sequences are long and copies of a few megabytes are fast.
+  numBlocks: 7_152,
+  blockSize: 64,
   numSeqIds: 256,
-  maxCachedBlocks: 28_608,
+  maxCachedBlocks: 7_152,
+  // 200 GB of host memory at 25 GB/s.
+  maxHostBlocks: 23_800,
+  hostCopyNsPerToken: 5_200,
   slo: "mlperf-llama3.1-8b-interactive",
 };
 

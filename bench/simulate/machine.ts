@@ -1,4 +1,4 @@
-import type { BatchRow } from "../../scheduler/contracts.ts";
+import type { BatchRow, CacheOp } from "../../scheduler/contracts.ts";
 
 /** What a machine, a model and their memory come to: all that the simulator knows about hardware. */
 export interface MachineParameters {
@@ -26,6 +26,10 @@ export interface MachineParameters {
   readonly blockSize: number;
   readonly numSeqIds: number;
   readonly maxCachedBlocks: number;
+  /** What is evicted is kept in host memory, up to so many blocks. */
+  readonly maxHostBlocks: number;
+  /** Copying a token's KV entries to or from there. */
+  readonly hostCopyNsPerToken: number;
   /** What users of such a machine expect, in the notation of --slo. */
   readonly slo: string;
 }
@@ -57,6 +61,16 @@ export class Machine {
     }
     const decodeMs = this.#plainDecodeMs(work.numDecodeRows) + attentionMs;
     return decodeMs + this.prefillMs(work.numPrefillTokens, work.numPairs);
+  }
+
+  /** Milliseconds of cache operations: copies to and from host memory; tags cost nothing. */
+  cacheOpsMs(operations: readonly CacheOp[]): number {
+    let numTokens = 0;
+    for (const operation of operations) {
+      if (operation.kind !== "save" && operation.kind !== "restore") continue;
+      numTokens += operation.toPosition - operation.fromPosition;
+    }
+    return (numTokens * this.parameters.hostCopyNsPerToken) / 1e6;
   }
 
   /** A decode call of rows that all have `context` tokens, with `numUsedCells` cells in use. */

@@ -42,12 +42,13 @@ export function createPolicy(
   machine: MachineParameters,
   options: PolicyOptions,
 ): { readonly policy: Policy; readonly kv: KvCacheManager } {
-  const { numBlocks, blockSize, numSeqIds, maxCachedBlocks, maxNumSeqs } = machine;
+  const { numBlocks, blockSize, numSeqIds, maxCachedBlocks, maxHostBlocks, maxNumSeqs } = machine;
   const kv = new KvCacheManager({
     numBlocks,
     blockSize,
     numSeqIds,
     maxCachedBlocks,
+    maxHostBlocks,
     canShare: true,
     canTrim: true,
   });

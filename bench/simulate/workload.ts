@@ -45,7 +45,6 @@ const SETTINGS: Record<SimWorkloadName, Partial<WorkloadOptions>> = {
     inputTokens: parseLength("16-48"),
     outputTokens: parseLength("24-72"),
     intruderEvery: 4,
-    intruderTokens: 1_500,
   },
   "abusive-tenant": {
     name: "tenants",
@@ -78,6 +77,7 @@ export function* createRequests(workload: Workload): Generator<SimRequest> {
 }
 
 function workloadOptions({ name, seed, maxModelLen, trace }: Workload): WorkloadOptions {
+  const maxInputTokens = Math.floor(maxModelLen * 0.75);
   return {
     name: "random",
     seed,
@@ -89,11 +89,11 @@ function workloadOptions({ name, seed, maxModelLen, trace }: Workload): Workload
     turns: 1,
     thinkMs: 0,
     intruderEvery: 1,
-    intruderTokens: 0,
+    intruderTokens: maxInputTokens,
     file: trace?.path ?? null,
     scaleLength: trace?.scaleLength ?? 1,
     scaleTime: trace?.scaleTime ?? 1,
-    maxInputTokens: Math.floor(maxModelLen * 0.75),
+    maxInputTokens,
     maxOutputTokens: Math.floor(maxModelLen * 0.25),
     useTraceTimes: true,
     ...SETTINGS[name],
@@ -126,20 +126,34 @@ class SegmentIds {
   }
 }
 
-/**
- * Means over a workload's first requests, for a rate that loads a machine to a wanted share. Prompt tokens that an
- * earlier request had at the same place are left out: a prefix cache can spare them.
- */
-export function meanLengths(workload: Workload): { newPromptTokens: number; outputTokens: number } {
-  let [count, newPromptTokens, outputTokens] = [0, 0, 0];
+export interface MeanLengths {
+  /** Prompt tokens that no earlier request had at the same place: the rest a prefix cache can spare. */
+  readonly newPromptTokens: number;
+  readonly outputTokens: number;
+  /** Tokens before a prompt token, on average. */
+  readonly depth: number;
+}
+
+/** Means over a workload's first requests, for a rate that loads a machine to a wanted share. */
+export function meanLengths(workload: Workload): MeanLengths {
+  const sums = { requests: 0, newTokens: 0, pairs: 0, outputTokens: 0 };
   const seen = new Set<number>();
   for (const request of createRequests({ ...workload, rate: 1, numRequests: 2_000 })) {
-    count += 1;
-    outputTokens += request.numOutputTokens;
+    sums.requests += 1;
+    sums.outputTokens += request.numOutputTokens;
+    let depth = 0;
     for (const { id, numTokens } of request.segments) {
-      if (!seen.has(id)) newPromptTokens += numTokens;
+      if (!seen.has(id)) {
+        sums.newTokens += numTokens;
+        sums.pairs += numTokens * (depth + numTokens / 2);
+      }
       seen.add(id);
+      depth += numTokens;
     }
   }
-  return { newPromptTokens: newPromptTokens / count, outputTokens: outputTokens / count };
+  return {
+    newPromptTokens: sums.newTokens / sums.requests,
+    outputTokens: sums.outputTokens / sums.requests,
+    depth: sums.pairs / sums.newTokens,
+  };
 }

@@ -33,6 +33,8 @@ const TOY: MachineParameters = {
   blockSize: 4,
   numSeqIds: 16,
   maxCachedBlocks: 64,
+  maxHostBlocks: 0,
+  hostCopyNsPerToken: 0,
   slo: "ttft=1000",
 };
 
@@ -87,6 +89,17 @@ describe("The model of a machine", () => {
     assert.equal(machine.callMs([row(40, 50)], 0), 102);
     // 100 + 100 + 20: the second part looks back on 100, the third on 200.
     assert.equal(machine.callMs([row(0, 220)], 0), 440 + (100 * 100 + 20 * 200) / 1_000);
+  });
+
+  test("copies to and from host memory take time, tags do not", () => {
+    const machine = new Machine({ ...TOY, hostCopyNsPerToken: 1e6 });
+    const copy = { slot: 1, seqId: 1, fromPosition: 4, toPosition: 12 };
+    const operations = [
+      { kind: "save", ...copy },
+      { kind: "trim", seqId: 1, fromPosition: 0 },
+      { kind: "restore", ...copy },
+    ] as const;
+    assert.equal(machine.cacheOpsMs(operations), 16);
   });
 
   test("a call of both kinds costs both, or reads the weights once", () => {

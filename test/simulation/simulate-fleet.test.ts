@@ -102,7 +102,7 @@ describe("A fleet", () => {
     // Room for two or three of the eight prefixes in each replica.
     const hits = (routing: RoutingName): number =>
       simulateFleet(requestsOf({ workload: "shared-prefix", rate: 20, numReplicas: 4 }), {
-        machine: { ...H100_LIKE, maxCachedBlocks: 160 },
+        machine: { ...H100_LIKE, maxCachedBlocks: 40, maxHostBlocks: 0 },
         targetItlMs: null,
         factors: { decode: 1, prefill: 1 },
         numReplicas: 4,

@@ -125,10 +125,14 @@ export class ReplicaModel {
     job.numNewTokens = numPromptTokens - numCached;
     this.#prefill = { job, rest: job.numNewTokens };
     this.#metrics.started(job.request, numCached);
-    const { maxCachedBlocks, blockSize } = this.#machine;
+    const { maxCachedBlocks, maxHostBlocks, blockSize } = this.#machine;
     const numRunningTokens = this.#numContextTokens() + numPromptTokens;
     const numLeft = Math.max(0, this.#numCells() - numRunningTokens);
-    this.cache.insert(job.keys, segments, numRunningTokens + Math.min(numLeft, maxCachedBlocks * blockSize));
+    this.cache.insert(
+      job.keys,
+      segments,
+      numRunningTokens + Math.min(numLeft, maxCachedBlocks * blockSize) + maxHostBlocks * blockSize,
+    );
   }
 
   #hasRoom({ request }: Job): boolean {
@@ -166,7 +170,10 @@ export class ReplicaModel {
     this.#speed = this.#speeds.at({
       numRows,
       context: numRows === 0 ? 0 : numContextTokens / numRows,
-      numUsedCells: Math.max(numContextTokens, this.cache.numTokens),
+      numUsedCells: Math.max(
+        numContextTokens,
+        Math.min(this.cache.numTokens, this.#machine.maxCachedBlocks * this.#machine.blockSize),
+      ),
       numPrefillTokens: prefill === null ? 0 : this.#numPrefillTokens(prefill.rest),
       depth: prefill === null ? 0 : prefill.job.request.numPromptTokens - prefill.job.numNewTokens / 2,
     });

@@ -1,0 +1,68 @@
+/**
+ * All simulations that docs/simulation.md tells about, one after the other, as Markdown on stdout.
+ * Run: npm run bench:simulate:suite -- [--azure FILE] [--mooncake FILE] [--json FILE]
+ * Without files it plays the samples in bench/traces.
+ */
+import { writeFileSync } from "node:fs";
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { readArguments } from "./arguments.ts";
+import { runSimulation } from "./run-simulation.ts";
+
+const { values: flags } = parseArgs({
+  options: { azure: { type: "string" }, mooncake: { type: "string" }, json: { type: "string" } },
+});
+const azure = flags.azure ?? bundledTrace("azure-conv-2000.csv.gz");
+const mooncake = flags.mooncake ?? bundledTrace("mooncake-conversation-1000.jsonl.gz");
+
+const SUITE: readonly (readonly string[])[] = [
+  ...["cpu-like", "h100-like"].flatMap((machine) => [
+    ["--machine", machine, "--workload", "poisson", "--requests", "5000"],
+    ["--machine", machine, "--workload", "bursts", "--load", "0.5", "--requests", "5000"],
+    ["--machine", machine, "--workload", "sharegpt", "--requests", "5000"],
+    ["--machine", machine, "--workload", "shared-prefix", "--load", "0.5", "--requests", "5000"],
+    ["--machine", machine, "--workload", "intruders", "--load", "0.6", "--requests", "3000"],
+    ["--machine", machine, "--workload", "abusive-tenant", "--load", "1.3", "--requests", "3000"],
+  ]),
+  [
+    "--machine",
+    "cpu-like",
+    "--workload",
+    "intruders",
+    "--load",
+    "0.6",
+    "--requests",
+    "3000",
+    "--target-itl-ms",
+    "200",
+  ],
+  ["--machine", "cpu-like", "--trace", azure, "--scale-length", "0.25", "--scale-time", "10"],
+  ["--machine", "cpu-like", "--trace", mooncake, "--scale-length", "0.05", "--scale-time", "30"],
+  ["--machine", "h100-like", "--trace", azure],
+  ["--machine", "h100-like", "--trace", mooncake, "--scale-time", "6", "--requests", "6000"],
+  ["fleet", "--machine", "h100-like", "--trace", azure, "--scale-time", "0.2", "--replicas", "4,5,6,8"],
+  [
+    "fleet",
+    "--machine",
+    "h100-like",
+    "--trace",
+    mooncake,
+    "--max-model-len",
+    "131072",
+    "--replicas",
+    "4,6,8",
+  ],
+];
+
+function bundledTrace(name: string): string {
+  return fileURLToPath(new URL(`../../../bench/traces/${name}`, import.meta.url));
+}
+
+const data = SUITE.map((args) => {
+  const report = runSimulation(readArguments(args)!);
+  const shown = args.map((arg) => (arg === azure || arg === mooncake ? basename(arg) : arg)).join(" ");
+  console.log(`## ${shown}\n\n\`\`\`text\n${report.text}\n\`\`\`\n`);
+  return report.data;
+});
+if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(data, null, 1)}\n`);
