@@ -28,7 +28,9 @@ export function createEngine(options: CreateEngineOptions): EngineClient {
   return new EngineClient({
     limits: {
       maxQueuedSequences: config.maxQueue,
-      maxQueuedTokens: config.maxQueueTokens ?? Number.MAX_SAFE_INTEGER,
+      maxQueuedTokens: config.maxQueueTokens ?? Infinity,
+      maxQueuedPerTenant: config.maxQueuePerTenant ?? Infinity,
+      maxPredictedWaitMs: config.maxPredictedWaitMs ?? Infinity,
     },
     observer: options.observer,
     createAssembler: ({ stopStrings, includeStopString, continuesText = false }) =>
@@ -69,6 +71,10 @@ function engineSettings({ config, modelPath, modelId }: CreateEngineOptions): En
     stepTimesDir: path.join(config.cacheDir ?? headwayCacheDir(process.env), "step-times"),
     prefixCache: config.prefixCache,
     hostMemoryBytes: config.kvHostMemoryBytes,
+    disk: {
+      folder: path.join(config.cacheDir ?? headwayCacheDir(process.env), "prefixes"),
+      maxBytes: config.kvDiskBytes,
+    },
   };
 }
 

@@ -123,6 +123,11 @@ export const options = {
     default: null,
     defaultText: "auto: an eighth of the free RAM",
   }),
+  kvDiskBytes: option("Memory", "kv-disk", {
+    type: size({ minBytes: 0 }),
+    description: "Disk space for pinned prefixes, which the next start finds again; 0 keeps none",
+    default: 1024 * MIB,
+  }),
   gpuMemoryUtilization: option("Memory", "gpu-memory-utilization", {
     type: decimal({ min: 0.05, max: 1 }),
     description: "Share of the GPU's memory that weights and KV cache may take",
@@ -161,9 +166,19 @@ export const options = {
     description: "Most requests that may wait; others are refused with 503",
     default: 512,
   }),
+  maxQueuePerTenant: optional("Scheduling", "max-queue-per-tenant", {
+    type: integer({ min: 1, max: 1_000_000 }),
+    description: "Most requests of one API key (or user) that may wait; others of it are refused with 429",
+    defaultText: "no limit",
+  }),
   maxQueueTokens: optional("Scheduling", "max-queue-tokens", {
     type: integer({ min: 1, max: maxTokenCount }),
     description: "Most prompt tokens that may wait",
+    defaultText: "no limit",
+  }),
+  maxPredictedWaitMs: optional("Scheduling", "max-predicted-wait", {
+    type: duration({ maxMs: 86_400_000 }),
+    description: "Longest wait to start with; requests that would wait longer are refused with 503",
     defaultText: "no limit",
   }),
   targetItlMs: option("Scheduling", "target-itl-ms", {

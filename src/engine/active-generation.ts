@@ -1,13 +1,15 @@
 import type { Choice, ChoiceUpdate } from "./choice.ts";
 import type { SequenceOutput } from "./protocol.ts";
-import type { EngineObserver } from "./observer.ts";
+import type { EngineObserver, FinishedRequest } from "./observer.ts";
+import { metTargets, patienceOf, type MeasuredTimes } from "./latency-targets.ts";
+import { GenerationError } from "./generation.ts";
 import type {
   ChoiceEnd,
   Generation,
-  GenerationError,
   GenerationRequest,
   GenerationSink,
   GenerationSummary,
+  QueuePlace,
 } from "./generation.ts";
 
 /** How a generation reaches the engine; implemented by the client that owns it. */
@@ -16,7 +18,7 @@ export interface GenerationPort {
   pauseSequences(sequenceIds: readonly string[]): void;
   resumeSequences(sequenceIds: readonly string[]): void;
   /** The generation is over, whatever the reason. */
-  onClosed(generation: ActiveGeneration): void;
+  onClosed(generation: ActiveGeneration, finished: FinishedRequest): void;
 }
 
 export interface ActiveGenerationOptions {
@@ -46,6 +48,7 @@ export class ActiveGeneration implements Generation {
   readonly #ends: ChoiceEnd[] = [];
   #scheduledAtMs: number | null = null;
   #firstTokenAtMs: number | null = null;
+  #expiry: NodeJS.Timeout | null = null;
   #isClosed = false;
   #isPaused = false;
 
@@ -57,6 +60,8 @@ export class ActiveGeneration implements Generation {
     this.#observer = options.observer;
     this.#now = options.now;
     this.#acceptedAtMs = options.now();
+    const patienceMs = patienceOf(this.request.targets ?? {});
+    if (patienceMs !== null) this.#expiry = setTimeout(() => this.#expire(), patienceMs);
   }
 
   get requestId(): string {
@@ -65,6 +70,19 @@ export class ActiveGeneration implements Generation {
 
   get isPaused(): boolean {
     return this.#isPaused;
+  }
+
+  get acceptedAtMs(): number {
+    return this.#acceptedAtMs;
+  }
+
+  /** Wants to hear of its place in the queue. */
+  get asksForPlace(): boolean {
+    return this.#sink.onQueued !== undefined && this.#scheduledAtMs === null && !this.#isClosed;
+  }
+
+  tellPlace(place: QueuePlace): void {
+    this.#sink.onQueued?.(place);
   }
 
   abort(): void {
@@ -104,6 +122,14 @@ export class ActiveGeneration implements Generation {
     this.#port.abortSequences(this.#unfinishedIds());
     this.#close("error");
     this.#sink.onError(error);
+  }
+
+  /** Work that nobody waits for any more is dropped while it costs nothing; what has started goes on. */
+  #expire(): void {
+    if (this.#scheduledAtMs !== null) return;
+    const message = "The request's deadline passed before it could start.";
+    this.#observer.onRefused("deadline");
+    this.fail(new GenerationError("deadline_exceeded", message, 1000, "deadline"));
   }
 
   #publish(update: ChoiceUpdate, choice: Choice): void {
@@ -154,18 +180,28 @@ export class ActiveGeneration implements Generation {
 
   #close(cutShortBy: "abort" | "error" | null): void {
     this.#isClosed = true;
-    this.#port.onClosed(this);
+    if (this.#expiry !== null) clearTimeout(this.#expiry);
     const summary = this.#summary();
     const finished = this.#ends.map((end) => end.finishReason);
     const numCut = this.choices.length - finished.length;
-    this.#observer.onFinished({
+    const tpotMs = this.#tpotMs();
+    const request = {
       ...summary,
+      tenantId: this.request.tenantId,
+      metTargets: cutShortBy === "abort" ? null : this.#metTargets({ ...summary, tpotMs }, cutShortBy),
       finishReasons: [...finished, ...Array.from({ length: numCut }, () => cutShortBy ?? "error")],
       numChoices: this.request.numChoices,
       maxTokens: this.request.maxTokens,
       maxNumGeneratedTokens: Math.max(...this.choices.map((choice) => choice.numGeneratedTokens)),
-      tpotMs: this.#tpotMs(),
-    });
+      tpotMs,
+    };
+    this.#port.onClosed(this, request);
+    this.#observer.onFinished(request);
+  }
+
+  #metTargets(times: MeasuredTimes, cutShortBy: "error" | null): boolean | null {
+    const isMet = metTargets(this.request.targets ?? {}, times);
+    return isMet === null ? null : isMet && cutShortBy === null;
   }
 
   /** Mean gap after the first token, over the choices that have one. */

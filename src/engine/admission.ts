@@ -1,21 +1,26 @@
-import { GenerationError } from "./generation.ts";
-import type { EngineState, GenerationRequest } from "./generation.ts";
+import type { Prediction } from "../../scheduler/queue-model.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
+import { GenerationError } from "./generation.ts";
+import type { EngineState, GenerationRequest, RefusalReason } from "./generation.ts";
+import type { WaitingTotals } from "./waiting-work.ts";
 
 export interface AdmissionLimits {
   /** Sequences waiting for their first row, over all requests. */
   readonly maxQueuedSequences: number;
   /** Prompt tokens of those sequences. */
   readonly maxQueuedTokens: number;
+  /** The same of one tenant. */
+  readonly maxQueuedPerTenant?: number;
+  readonly maxPredictedWaitMs?: number;
 }
 
 export interface AdmissionState {
   readonly engineState: EngineState;
   readonly model: ModelInfo | null;
-  readonly numQueuedSequences: number;
-  readonly numQueuedTokens: number;
-  /** Recent rate at which waiting sequences get started, per second; 0 when unknown. */
-  readonly startsPerSecond: number;
+  readonly queue: WaitingTotals;
+  readonly tenantQueue: WaitingTotals;
+  /** What would become of the request. */
+  readonly prediction: Prediction;
 }
 
 const MIN_RETRY_MS = 1000;
@@ -25,25 +30,64 @@ const MAX_RETRY_MS = 60_000;
 export function admit(request: GenerationRequest, state: AdmissionState, limits: AdmissionLimits): void {
   requireServing(state);
   requireFit(request, state.model);
-  const numSequences = request.prompts.length * request.numChoices;
-  let numTokens = 0;
-  for (const prompt of request.prompts) numTokens += prompt.tokenIds.length * request.numChoices;
-  const isFull =
-    state.numQueuedSequences + numSequences > limits.maxQueuedSequences ||
-    state.numQueuedTokens + numTokens > limits.maxQueuedTokens;
-  if (!isFull) return;
-  throw new GenerationError(
-    "overloaded",
-    "The server's queue is full. Try again later.",
-    retryAfterMs(state.numQueuedSequences, state.startsPerSecond),
-  );
+  requireRoom(request, state, limits);
+  requireTimely(request, state.prediction, limits);
 }
 
-/** Time until about half of the queue has started: a place is then likely to be free. Clamped to what SDKs obey. */
-export function retryAfterMs(numQueued: number, startsPerSecond: number): number {
-  if (startsPerSecond <= 0) return MIN_RETRY_MS;
-  const waitMs = (numQueued / 2 / startsPerSecond) * 1000;
+/** Kept to what SDKs obey: above a minute some wait blindly and some give up. */
+export function retryAfterMs(waitMs: number): number {
   return Math.round(Math.min(MAX_RETRY_MS, Math.max(MIN_RETRY_MS, waitMs)));
+}
+
+/** Sequences that a request becomes, and their prompt tokens. */
+export function sizeOf({ prompts, numChoices }: GenerationRequest): WaitingTotals {
+  const numPromptTokens = prompts.reduce((sum, prompt) => sum + prompt.tokenIds.length, 0);
+  return { numSequences: prompts.length * numChoices, numTokens: numPromptTokens * numChoices };
+}
+
+function requireRoom(
+  request: GenerationRequest,
+  { queue, tenantQueue, prediction }: AdmissionState,
+  limits: AdmissionLimits,
+): void {
+  const { numSequences, numTokens } = sizeOf(request);
+  // By the time that half of the queue has started, a place is likely to be free.
+  const halfMs = prediction.queueMs / 2;
+  if (tenantQueue.numSequences + numSequences > (limits.maxQueuedPerTenant ?? Infinity)) {
+    const message = "Too many of your requests are waiting. Try again later.";
+    throw new GenerationError("rate_limit_exceeded", message, retryAfterMs(halfMs), "tenant_queue");
+  }
+  if (queue.numSequences + numSequences > limits.maxQueuedSequences) throw full("queue_requests", halfMs);
+  if (queue.numTokens + numTokens > limits.maxQueuedTokens) throw full("queue_tokens", halfMs);
+}
+
+function full(reason: RefusalReason, waitMs: number): GenerationError {
+  const message = "The server's queue is full. Try again later.";
+  return new GenerationError("overloaded", message, retryAfterMs(waitMs), reason);
+}
+
+function requireTimely(
+  { targets = {} }: GenerationRequest,
+  { queueMs, ttftMs, tpotMs, totalMs }: Prediction,
+  { maxPredictedWaitMs = Infinity }: AdmissionLimits,
+): void {
+  if (queueMs > maxPredictedWaitMs) {
+    const message = `The request would wait for about ${seconds(queueMs)} s. Try again later.`;
+    const waitMs = queueMs - maxPredictedWaitMs;
+    throw new GenerationError("overloaded", message, retryAfterMs(waitMs), "predicted_wait");
+  }
+  const lateMs = Math.max(
+    ttftMs - (targets.ttftMs ?? Infinity),
+    totalMs - (targets.totalMs ?? Infinity),
+    tpotMs - (targets.tpotMs ?? Infinity),
+  );
+  if (lateMs <= 0) return;
+  const message = `The deadline cannot be met: a first token is expected after ${seconds(ttftMs)} s, the last one after ${seconds(totalMs)} s.`;
+  throw new GenerationError("deadline_exceeded", message, retryAfterMs(lateMs), "deadline");
+}
+
+function seconds(milliseconds: number): string {
+  return (milliseconds / 1000).toFixed(1);
 }
 
 function requireServing(state: AdmissionState): void {

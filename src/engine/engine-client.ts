@@ -1,14 +1,25 @@
 import type { PinnedPrefix, SchedulerStats } from "../../scheduler/contracts.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import { ActiveGeneration, type GenerationPort, type StepMoment } from "./active-generation.ts";
-import { admit, type AdmissionLimits } from "./admission.ts";
+import { admit, sizeOf, type AdmissionLimits } from "./admission.ts";
 import { Choice, type OutputAssembler } from "./choice.ts";
 import { EngineSupervisor, type SupervisorOptions } from "./engine-supervisor.ts";
+import { Forecaster } from "./forecaster.ts";
 import { GenerationError } from "./generation.ts";
-import type { Engine, EngineState, Generation, GenerationRequest, GenerationSink } from "./generation.ts";
-import type { EngineObserver } from "./observer.ts";
+import type {
+  Engine,
+  EngineState,
+  Forecast,
+  Generation,
+  GenerationRequest,
+  GenerationSink,
+  ProspectiveRequest,
+  QueueState,
+} from "./generation.ts";
+import { patienceOf } from "./latency-targets.ts";
+import type { EngineObserver, FinishedRequest } from "./observer.ts";
 import type { FromEngine, SequenceOutput } from "./protocol.ts";
-import { RateMeter } from "./rate-meter.ts";
+import { QueueReporter } from "./queue-reporter.ts";
 import { SequenceLedger } from "./sequence-ledger.ts";
 
 export interface EngineClientOptions {
@@ -45,7 +56,8 @@ export class EngineClient implements Engine, GenerationPort {
   readonly #supervisor: EngineSupervisor;
   readonly #ledger: SequenceLedger;
   readonly #generations = new Set<ActiveGeneration>();
-  readonly #starts: RateMeter;
+  readonly #forecaster: Forecaster;
+  readonly #queueReporter: QueueReporter;
   #stats = NO_STATS;
   #isClosing = false;
   #sequenceCount = 0;
@@ -53,10 +65,14 @@ export class EngineClient implements Engine, GenerationPort {
 
   constructor(options: EngineClientOptions) {
     this.#options = options;
-    this.#starts = new RateMeter(options.now);
     this.#ledger = new SequenceLedger((message) => {
       this.#supervisor.post(message);
     });
+    this.#forecaster = new Forecaster(this.#ledger.waiting, () => ({
+      stats: this.stats(),
+      model: this.model,
+    }));
+    this.#queueReporter = new QueueReporter(this.#ledger, this.#forecaster);
     this.#supervisor = new EngineSupervisor({
       ...options.supervisor,
       hasWork: () => this.#ledger.hasRunnable(),
@@ -114,6 +130,19 @@ export class EngineClient implements Engine, GenerationPort {
     return { ...this.#stats, numRunning: 0, numWaiting: this.#ledger.size };
   }
 
+  queue(): QueueState {
+    const [oldest] = this.#ledger.queued();
+    return {
+      ...this.#ledger.waiting.totals,
+      oldestMs: oldest === undefined ? 0 : this.#options.now() - oldest.generation.acceptedAtMs,
+      predictedWaitMs: this.#forecaster.totalWaitMs(),
+    };
+  }
+
+  forecast(request: ProspectiveRequest): Forecast {
+    return this.#forecaster.forecast(request);
+  }
+
   unpin(prefix: PinnedPrefix, others: readonly PinnedPrefix[]): void {
     this.#supervisor.post({ unpin: [prefix], pin: others });
   }
@@ -126,11 +155,13 @@ export class EngineClient implements Engine, GenerationPort {
     this.#generations.add(generation);
     observer.onAccepted();
     for (const choice of choices) this.#ledger.add(choice, generation);
+    if (generation.asksForPlace) this.#queueReporter.start();
     return generation;
   }
 
   async close(graceMs: number): Promise<void> {
     this.#isClosing = true;
+    this.#queueReporter.stop();
     if (this.#generations.size > 0) await this.#idleWithin(graceMs);
     this.#failAll("shutting_down", "The server is shutting down.");
     await this.#supervisor.stop();
@@ -149,33 +180,33 @@ export class EngineClient implements Engine, GenerationPort {
     this.#supervisor.post({ resume: sequenceIds });
   }
 
-  onClosed(generation: ActiveGeneration): void {
+  onClosed(generation: ActiveGeneration, finished: FinishedRequest): void {
     this.#generations.delete(generation);
+    this.#forecaster.noteFinished(finished);
     if (this.#generations.size === 0) this.#onIdle?.();
   }
 
   #admit(request: GenerationRequest): void {
-    const queue = this.#ledger.queue();
+    const { tenantId, priority, maxTokens } = request;
+    const { numSequences, numTokens: numPromptTokens } = sizeOf(request);
+    const state = {
+      engineState: this.state,
+      model: this.model,
+      queue: this.#ledger.waiting.totals,
+      tenantQueue: this.#ledger.waiting.totalsOf(tenantId),
+      prediction: this.forecast({ tenantId, priority, numSequences, numPromptTokens, maxTokens }),
+    };
     try {
-      admit(
-        request,
-        {
-          engineState: this.state,
-          model: this.model,
-          numQueuedSequences: queue.numSequences,
-          numQueuedTokens: queue.numTokens,
-          startsPerSecond: this.#starts.perSecond(),
-        },
-        this.#options.limits,
-      );
+      admit(request, state, this.#options.limits);
     } catch (error) {
-      if (error instanceof GenerationError) this.#options.observer.onRefused(error.code);
+      if (error instanceof GenerationError) this.#options.observer.onRefused(error.reason ?? error.code);
       throw error;
     }
   }
 
   #createChoices(request: GenerationRequest): Choice[] {
     const { createAssembler, pieceOf } = this.#options;
+    const firstTokenWithinMs = patienceOf(request.targets ?? {});
     return request.prompts.flatMap((prompt, promptIndex) =>
       Array.from({ length: request.numChoices }, (_, choiceOfPrompt) => {
         const choiceIndex = promptIndex * request.numChoices + choiceOfPrompt;
@@ -193,6 +224,7 @@ export class EngineClient implements Engine, GenerationPort {
             maxTokens: request.maxTokens,
             priority: request.priority,
             tenantId: request.tenantId,
+            ...(firstTokenWithinMs !== null && { firstTokenWithinMs }),
             cacheSalt: request.cacheSalt,
             ...(prompt.pin !== undefined && { pin: prompt.pin }),
           },
@@ -207,6 +239,7 @@ export class EngineClient implements Engine, GenerationPort {
 
   #onStep(step: Extract<FromEngine, { type: "step" }>): void {
     this.#stats = step.stats;
+    this.#forecaster.noteStep(step.times, step.stats);
     const moment = { nowMs: this.#options.now(), stepMs: step.times.executeMs };
     const gapsMs: number[] = [];
     for (const output of step.outputs) this.#onOutput(output, moment, gapsMs);
@@ -220,9 +253,7 @@ export class EngineClient implements Engine, GenerationPort {
     const entry = this.#ledger.get(output.requestId);
     if (entry === undefined) return;
     const { choice, generation } = entry;
-    if (output.numCachedTokens !== undefined && this.#ledger.noteStarted(output.requestId)) {
-      this.#starts.count();
-    }
+    if (output.numCachedTokens !== undefined) this.#ledger.noteStarted(output.requestId);
     if (output.preempted === true) this.#options.observer.onPreempted();
     if (output.finishReason === "error") {
       generation.fail(new GenerationError("internal_error", output.error ?? "The engine failed."));

@@ -2,6 +2,7 @@ import type { FinishReason, PinnedPrefix, TokenLogprob } from "../../scheduler/c
 import type { SamplingParams } from "../../scheduler/sampling-params.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import type { SchedulerStats } from "../../scheduler/contracts.ts";
+import type { Prediction } from "../../scheduler/queue-model.ts";
 
 /** One prompt, tokenized. */
 export interface Prompt {
@@ -23,8 +24,28 @@ export interface GenerationRequest {
   /** The output goes on with the prompt's text, whose last word it may end. */
   readonly continuesText?: boolean;
   readonly priority: number;
+  /** Who shares the machine with others; see VirtualTokenCounters. */
   readonly tenantId: string;
   readonly cacheSalt: string;
+  readonly targets?: LatencyTargets;
+}
+
+/** What a client has promised its own users, in milliseconds from now. */
+export interface LatencyTargets {
+  /** Until the first token. */
+  readonly ttftMs?: number;
+  /** Mean gap between tokens. */
+  readonly tpotMs?: number;
+  /** Until the last token. */
+  readonly totalMs?: number;
+}
+
+/** Where a request stands that has not started. */
+export interface QueuePlace {
+  /** 1 is next. */
+  readonly position: number;
+  /** Until its first token, as far as can be told now. */
+  readonly etaMs: number;
 }
 
 /** A token as clients see it: its text may be "" while a character is incomplete; bytes are exact. */
@@ -71,6 +92,8 @@ export interface GenerationSummary {
 
 /** Where a generation's news goes. Called synchronously, at most once per step and choice; must not throw. */
 export interface GenerationSink {
+  /** While the generation waits, about once a second; never for a sink that does not have it. */
+  readonly onQueued?: (place: QueuePlace) => void;
   onProgress?(progress: PromptProgress): void;
   onPromptLogprobs?(promptIndex: number, entries: readonly PromptTokenLogprob[]): void;
   onDelta(delta: GenerationDelta): void;
@@ -88,22 +111,39 @@ export interface PromptTokenLogprob {
 /** Why a generation was refused or broke off; the API layer maps `code` to a status. */
 export type GenerationErrorCode =
   | "overloaded"
+  | "rate_limit_exceeded"
+  | "deadline_exceeded"
   | "model_loading"
   | "shutting_down"
   | "engine_unavailable"
   | "context_length_exceeded"
   | "internal_error";
 
+/** Which bound a refused request would have crossed. */
+export type RefusalReason =
+  | "queue_requests"
+  | "queue_tokens"
+  | "predicted_wait"
+  | "tenant_queue"
+  | "deadline";
+
 export class GenerationError extends Error {
   override readonly name = "GenerationError";
   readonly code: GenerationErrorCode;
   /** Set when trying again later may help. */
   readonly retryAfterMs: number | null;
+  readonly reason: RefusalReason | null;
 
-  constructor(code: GenerationErrorCode, message: string, retryAfterMs: number | null = null) {
+  constructor(
+    code: GenerationErrorCode,
+    message: string,
+    retryAfterMs: number | null = null,
+    reason: RefusalReason | null = null,
+  ) {
     super(message);
     this.code = code;
     this.retryAfterMs = retryAfterMs;
+    this.reason = reason;
   }
 }
 
@@ -119,6 +159,31 @@ export interface Generation {
 
 export type EngineState = "loading" | "ready" | "restarting" | "failed" | "draining" | "stopped";
 
+/** A request that may be sent, for a prediction. */
+export interface ProspectiveRequest {
+  readonly tenantId: string;
+  readonly priority: number;
+  readonly numSequences: number;
+  /** Of all sequences. */
+  readonly numPromptTokens: number;
+  readonly maxTokens: number;
+}
+
+/** What would become of a request now. */
+export interface Forecast extends Prediction {
+  /** Sequences that go first. */
+  readonly numAhead: number;
+}
+
+/** What waits for its first row. */
+export interface QueueState {
+  readonly numSequences: number;
+  readonly numTokens: number;
+  readonly oldestMs: number;
+  /** Until a request starts that lets all others go first. */
+  readonly predictedWaitMs: number;
+}
+
 /** What the API layers know of an engine. */
 export interface Engine {
   readonly state: EngineState;
@@ -128,6 +193,8 @@ export interface Engine {
   /** Monotonic time since a step last finished while work waits; 0 when idle. */
   lastStepAgeMs(): number;
   stats(): SchedulerStats;
+  queue(): QueueState;
+  forecast(request: ProspectiveRequest): Forecast;
   /** Throws GenerationError when refused: nothing was queued then. */
   generate(request: GenerationRequest, sink: GenerationSink): Generation;
   /** Ends the pin of a prefix; `others` are those that go on and may begin with the same tokens. */

@@ -5,6 +5,9 @@ import type { StepTimes } from "./protocol.ts";
 export interface FinishedRequest {
   /** One entry per choice. */
   readonly finishReasons: readonly FinishReason[];
+  readonly tenantId: string;
+  /** Whether its latency targets were met; null when it had none. */
+  readonly metTargets: boolean | null;
   readonly numChoices: number;
   readonly maxTokens: number;
   readonly numPromptTokens: number;
@@ -24,7 +27,8 @@ export interface FinishedRequest {
 /** Hears what the engine does; must be quick and must not throw. Counters and histograms live behind it. */
 export interface EngineObserver {
   onAccepted(): void;
-  onRefused(code: string): void;
+  /** `reason` is a RefusalReason or, where there is none, an error code. */
+  onRefused(reason: string): void;
   onFirstToken(ttftMs: number): void;
   /** Gaps between tokens that arrived with one step, one per running choice. */
   onTokenGaps(gapsMs: readonly number[]): void;

@@ -2,6 +2,7 @@ import type { ActiveGeneration } from "./active-generation.ts";
 import type { Choice } from "./choice.ts";
 import { Isolation } from "./isolation.ts";
 import type { ToEngine } from "./protocol.ts";
+import { WaitingWork, type WaitingItem } from "./waiting-work.ts";
 
 export interface LedgerEntry {
   readonly choice: Choice;
@@ -18,12 +19,12 @@ export interface LedgerEntry {
  * submitted when: all at once, or one suspect at a time after a crash.
  */
 export class SequenceLedger {
+  /** Sequences that have never had rows. */
+  readonly waiting = new WaitingWork();
   readonly #entries = new Map<string, LedgerEntry>();
   readonly #isolation = new Isolation();
   readonly #post: (message: ToEngine) => void;
   #isConnected = false;
-  #numQueued = 0;
-  #numQueuedTokens = 0;
 
   constructor(post: (message: ToEngine) => void) {
     this.#post = post;
@@ -39,9 +40,9 @@ export class SequenceLedger {
     return false;
   }
 
-  /** Sequences that have never had rows. */
-  queue(): { readonly numSequences: number; readonly numTokens: number } {
-    return { numSequences: this.#numQueued, numTokens: this.#numQueuedTokens };
+  /** Sequences that have never had rows, in order of arrival. */
+  *queued(): Iterable<LedgerEntry> {
+    for (const entry of this.#entries.values()) if (!entry.hasEverStarted) yield entry;
   }
 
   get(sequenceId: string): LedgerEntry | undefined {
@@ -58,8 +59,7 @@ export class SequenceLedger {
       hasEverStarted: false,
     };
     this.#entries.set(choice.sequenceId, entry);
-    this.#numQueued++;
-    this.#numQueuedTokens += numPromptTokens;
+    this.waiting.add(waitingItem(entry));
     if (this.#isConnected && !this.#isolation.isActive) this.#submit([entry]);
   }
 
@@ -73,11 +73,10 @@ export class SequenceLedger {
     if (this.#isolation.clear(sequenceId)) this.#submitNext();
   }
 
-  /** Returns true the first time the sequence gets rows. */
-  noteStarted(sequenceId: string): boolean {
+  /** The sequence has got rows. */
+  noteStarted(sequenceId: string): void {
     const entry = this.#entries.get(sequenceId);
-    if (entry === undefined) return false;
-    return this.#dequeue(entry);
+    if (entry !== undefined) this.#dequeue(entry);
   }
 
   /** A paused sequence cannot prove itself: it must not hold up the others. */
@@ -141,11 +140,14 @@ export class SequenceLedger {
     });
   }
 
-  #dequeue(entry: LedgerEntry): boolean {
-    if (entry.hasEverStarted) return false;
+  #dequeue(entry: LedgerEntry): void {
+    if (entry.hasEverStarted) return;
     entry.hasEverStarted = true;
-    this.#numQueued--;
-    this.#numQueuedTokens -= entry.numPromptTokens;
-    return true;
+    this.waiting.remove(waitingItem(entry));
   }
+}
+
+function waitingItem({ generation, numPromptTokens }: LedgerEntry): WaitingItem {
+  const { tenantId, priority } = generation.request;
+  return { tenantId, priority, numTokens: numPromptTokens };
 }

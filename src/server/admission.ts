@@ -13,8 +13,6 @@ export interface AdmittedCall {
 export class Admission {
   readonly #calls = new Set<AdmittedCall>();
   #numChoices = 0;
-  /** Smoothed time of a call from entry to exit, milliseconds. */
-  #meanCallMs = 1000;
 
   get numInFlight(): number {
     return this.#calls.size;
@@ -24,18 +22,16 @@ export class Admission {
    * Takes a place or throws `overloaded`, before any work is done for the call. A call with more choices than ever fit
    * gets in alone, as it could never otherwise.
    */
-  enter(call: AdmittedCall, maxNumChoices: number, maxConcurrent: number): void {
+  enter(call: AdmittedCall, maxNumChoices: number, retryAfterMs: () => number): void {
     const isFull = this.#numChoices + call.numChoices > maxNumChoices;
-    if (isFull && this.#numChoices > 0) throw overloaded(this.#expectedWaitMs(maxConcurrent));
+    if (isFull && this.#numChoices > 0) throw overloaded(retryAfterMs());
     this.#calls.add(call);
     this.#numChoices += call.numChoices;
   }
 
   /** Gives the place back; harmless when it was given back before. */
-  leave(call: AdmittedCall, durationMs: number): void {
-    if (!this.#calls.delete(call)) return;
-    this.#numChoices -= call.numChoices;
-    this.#meanCallMs += (durationMs - this.#meanCallMs) / 16;
+  leave(call: AdmittedCall): void {
+    if (this.#calls.delete(call)) this.#numChoices -= call.numChoices;
   }
 
   /** Aborts a tenant's calls of these ids, which are either the answer's or the x-request-id. */
@@ -44,11 +40,5 @@ export class Admission {
       if (call.tenantId !== tenantId) continue;
       if (ids.has(call.id) || ids.has(call.requestId)) call.abort();
     }
-  }
-
-  /** Until the first place is likely to be free: one mean call shared by the rows of the batch. */
-  #expectedWaitMs(maxConcurrent: number): number {
-    const numRounds = this.#numChoices / Math.max(1, maxConcurrent);
-    return this.#meanCallMs * Math.max(1, numRounds / 2);
   }
 }

@@ -6,6 +6,8 @@ export interface ApiErrorOptions {
   /** The request's field at fault. */
   readonly param?: string | null;
   readonly retryAfterMs?: number | null;
+  /** Why a request that another time would be served was refused, for machines. */
+  readonly rejectedReason?: string | null;
   /** Further keys of the error object. */
   readonly details?: Readonly<Record<string, unknown>>;
 }
@@ -28,6 +30,14 @@ const typeOfStatus: Readonly<Record<number, string>> = {
   503: "unavailable_error",
 };
 
+/** Of refusals whose code says it all. */
+const reasonOfCode: Readonly<Record<string, string>> = {
+  overloaded: "queue_requests",
+  model_loading: "loading",
+  shutting_down: "draining",
+  engine_unavailable: "engine_unavailable",
+};
+
 /** The one kind of error that reaches a client; every other is mapped to it at the edge. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
@@ -36,6 +46,7 @@ export class ApiError extends Error {
   readonly type: string;
   readonly param: string | null;
   readonly retryAfterMs: number | null;
+  readonly rejectedReason: string | null;
   readonly #details: Readonly<Record<string, unknown>>;
 
   constructor(message: string, options: ApiErrorOptions) {
@@ -45,7 +56,9 @@ export class ApiError extends Error {
     this.type = options.type ?? typeOfStatus[options.status] ?? "invalid_request_error";
     this.param = options.param ?? null;
     this.retryAfterMs = options.retryAfterMs ?? null;
-    this.#details = options.details ?? {};
+    this.rejectedReason = options.rejectedReason ?? reasonOfCode[options.code ?? ""] ?? null;
+    const reason = options.rejectedReason ?? null;
+    this.#details = { ...(reason !== null && { reason }), ...options.details };
   }
 
   /** OpenAI's body: all four keys, always. */

@@ -1,4 +1,4 @@
-import type { Generation, GenerationRequest, Prompt } from "../engine/generation.ts";
+import type { Generation, GenerationRequest, LatencyTargets, Prompt } from "../engine/generation.ts";
 import { TextPoolBusyError } from "../text-pool/text-pool-error.ts";
 import { requestAborted } from "./api-error.ts";
 import { cacheSaltOf } from "./cache-salt.ts";
@@ -16,6 +16,10 @@ export interface Caller {
   readonly tenantId: string;
   /** From a header; wins over the body. */
   readonly priority: number | null;
+  /** Whom the request is made for, where keys do not tell callers apart: shares are taken by name. */
+  readonly fairnessId: string | null;
+  /** From headers; those of the body win. */
+  readonly targets: LatencyTargets;
 }
 
 export interface CompletionCallOptions {
@@ -46,7 +50,6 @@ export class CompletionCall implements AdmittedCall {
   readonly parsed: ParsedCompletion;
   readonly numChoices: number;
   readonly #options: CompletionCallOptions;
-  readonly #startedAtMs = performance.now();
   #generation: Generation | null = null;
   #sink: CompletionSink | null = null;
   #isFinished = false;
@@ -109,7 +112,7 @@ export class CompletionCall implements AdmittedCall {
     if (this.#isFinished) return;
     this.#isFinished = true;
     this.#generation?.abort();
-    this.#options.admission.leave(this, performance.now() - this.#startedAtMs);
+    this.#options.admission.leave(this);
   }
 
   #toRequest(prompts: readonly Prompt[], maxTokens: number): GenerationRequest {
@@ -126,9 +129,16 @@ export class CompletionCall implements AdmittedCall {
       includeStopString: options.includeStopString,
       continuesText: parsed.continuesText,
       priority: caller.priority ?? options.priority,
-      tenantId: caller.tenantId,
+      tenantId: this.#shareHolder(),
+      targets: { ...caller.targets, ...options.targets },
       cacheSalt: cacheSaltOf(caller.tenantId, options.cacheSalt),
     };
+  }
+
+  /** Whose share of the machine the request takes: the key's, else of whom it is made for. */
+  #shareHolder(): string {
+    const { caller, parsed } = this.#options;
+    return caller.tenantId || (caller.fairnessId ?? parsed.options.user);
   }
 
   #toFormat(prompts: readonly Prompt[]): CompletionFormat {

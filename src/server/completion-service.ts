@@ -24,7 +24,7 @@ export class CompletionService {
       return this.#open(endpoint, body, caller);
     } catch (error) {
       if (error instanceof ApiError && error.status === 503) {
-        this.#dependencies.telemetry.engine.onRefused(error.code ?? "");
+        this.#dependencies.telemetry.engine.onRefused(error.rejectedReason ?? "");
       }
       throw error;
     }
@@ -51,7 +51,9 @@ export class CompletionService {
       longestPiece: this.#findLongestPiece(),
       systemFingerprint: fingerprint(model),
     });
-    this.admission.enter(call, model.maxNumSeqs + config.maxQueue, model.maxNumSeqs);
+    // By the time that half of the queue has started, a place is likely to be free.
+    const retryAfterMs = () => engine.queue().predictedWaitMs / 2;
+    this.admission.enter(call, model.maxNumSeqs + config.maxQueue, retryAfterMs);
     return call;
   }
 

@@ -6,6 +6,8 @@ import { ApiError, internalError, invalidJson, invalidValue } from "./api-error.
 
 const statusOfGenerationError: Readonly<Record<GenerationErrorCode, number>> = {
   overloaded: 503,
+  rate_limit_exceeded: 429,
+  deadline_exceeded: 503,
   model_loading: 503,
   shutting_down: 503,
   engine_unavailable: 503,
@@ -63,13 +65,20 @@ export function errorHeaders(error: ApiError): Record<string, string> {
   if (error.status !== 429 && error.status !== 503) return {};
   const seconds = retryAfterSeconds(error.retryAfterMs ?? defaultRetryAfterMs);
   const milliseconds = Math.min(60_000, Math.max(1000, Math.ceil(error.retryAfterMs ?? defaultRetryAfterMs)));
-  return { "retry-after": String(seconds), "retry-after-ms": String(milliseconds) };
+  const reason = error.rejectedReason;
+  return {
+    "retry-after": String(seconds),
+    "retry-after-ms": String(milliseconds),
+    // The second is what routers of llm-d pass on.
+    ...(reason !== null && { "x-headway-rejected-reason": reason, "x-llm-d-request-dropped-reason": reason }),
+  };
 }
 
 function fromGenerationError(error: GenerationError): ApiError {
   const status = statusOfGenerationError[error.code];
   if (status === 500) return internalError();
-  return new ApiError(error.message, { status, code: error.code, retryAfterMs: error.retryAfterMs });
+  const { code, retryAfterMs, reason } = error;
+  return new ApiError(error.message, { status, code, retryAfterMs, rejectedReason: reason });
 }
 
 function fromTextPoolError(error: TextPoolError): ApiError {

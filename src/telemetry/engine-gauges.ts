@@ -1,6 +1,6 @@
 import type { Registry } from "prom-client";
 import type { SchedulerStats } from "../../scheduler/contracts.ts";
-import type { Engine } from "../engine/generation.ts";
+import type { Engine, QueueState } from "../engine/generation.ts";
 import { pull } from "./pulled-gauge.ts";
 
 const read: Readonly<Record<string, readonly [help: string, value: (stats: SchedulerStats) => number]>> = {
@@ -10,12 +10,25 @@ const read: Readonly<Record<string, readonly [help: string, value: (stats: Sched
   headway_queue_tokens: ["Prompt tokens of waiting sequences", (stats) => stats.numWaitingTokens],
 };
 
+const readFromQueue: Readonly<
+  Record<string, readonly [help: string, milliseconds: (queue: QueueState) => number]>
+> = {
+  headway_queue_oldest_seconds: ["How long the oldest request has waited", (queue) => queue.oldestMs],
+  headway_predicted_wait_seconds: [
+    "Predicted time until all that waits has started",
+    (queue) => queue.predictedWaitMs,
+  ],
+};
+
 const blockStates = ["free", "cached", "used"] as const;
 
 /** What is true of the engine at the moment of a scrape; nothing is computed in between. */
 export function registerEngineGauges(registry: Registry, engine: Engine): void {
   for (const [name, [help, value]] of Object.entries(read)) {
     pull(registry, { name, help, collect: (gauge) => gauge.set(value(engine.stats())) });
+  }
+  for (const [name, [help, milliseconds]] of Object.entries(readFromQueue)) {
+    pull(registry, { name, help, collect: (gauge) => gauge.set(milliseconds(engine.queue()) / 1000) });
   }
   pull(registry, {
     name: "headway_last_step_age_seconds",

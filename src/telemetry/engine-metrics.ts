@@ -5,16 +5,31 @@ import type { EngineObserver, FinishedRequest } from "../engine/observer.ts";
 import type { StepTimes } from "../engine/protocol.ts";
 import * as buckets from "./buckets.ts";
 import { pull } from "./pulled-gauge.ts";
+import { TenantMetrics } from "./tenant-metrics.ts";
 
 const finishReasons: readonly FinishReason[] = ["stop", "length", "abort", "error"];
 
-/** Why a request was refused, by the code that its client saw. */
-const refusalReasons: Readonly<Record<string, string>> = {
+/** Why requests are refused. */
+const refusalReasons = [
+  "queue_requests",
+  "queue_tokens",
+  "predicted_wait",
+  "tenant_queue",
+  "deadline",
+  "loading",
+  "draining",
+  "engine_unavailable",
+  "other",
+] as const;
+
+/** Of refusals without a reason of their own, by the code that the client saw. */
+const reasonOfCode: Readonly<Record<string, string>> = {
   overloaded: "queue_requests",
   model_loading: "loading",
   shutting_down: "draining",
-  engine_unavailable: "engine_unavailable",
 };
+
+const knownReasons: ReadonlySet<string> = new Set(refusalReasons);
 
 /** Counters that the scheduler keeps; they start again at 0 with each engine process. */
 const scheduledCounters = {
@@ -24,6 +39,7 @@ const scheduledCounters = {
 } as const;
 
 type ScheduledCounter = keyof typeof scheduledCounters;
+type RequestTimes = Record<"e2e" | "queue" | "inference" | "prefill" | "decode", Histogram>;
 
 /** What the engine does, under vLLM's names. One observation is about a microsecond. */
 export class EngineMetrics implements EngineObserver {
@@ -46,11 +62,12 @@ export class EngineMetrics implements EngineObserver {
   readonly #iterationTokens: Histogram;
   readonly #batchSequences: Histogram;
   readonly #stepSeconds: Histogram<"phase">;
-  readonly #times: Record<"e2e" | "queue" | "inference" | "prefill" | "decode", Histogram>;
+  readonly #times: RequestTimes;
   readonly #sizes: Record<
     "prompt" | "generated" | "maxGenerated" | "maxTokens" | "prefilled" | "choices",
     Histogram
   >;
+  readonly #tenants: TenantMetrics;
   #numThreads = 0;
   #numAccepted = 0;
   #numClosed = 0;
@@ -58,6 +75,7 @@ export class EngineMetrics implements EngineObserver {
 
   constructor(registry: Registry) {
     this.#registry = registry;
+    this.#tenants = new TenantMetrics(registry);
     this.#scheduled = {
       numGeneratedTokens: this.#counter(...scheduledCounters.numGeneratedTokens),
       numPrefixQueryTokens: this.#counter(...scheduledCounters.numPrefixQueryTokens),
@@ -68,7 +86,7 @@ export class EngineMetrics implements EngineObserver {
       outcome: ["finished", "aborted", "failed"],
     });
     this.#refused = this.#labelled("headway_admission_rejections_total", "Requests refused before they ran", {
-      reason: [...Object.values(refusalReasons), "other"],
+      reason: refusalReasons,
     });
     this.#preempted = this.#counter("vllm:num_preemptions_total", "Sequences pushed out of the KV cache");
     this.#preemptions = this.#labelled(
@@ -100,13 +118,7 @@ export class EngineMetrics implements EngineObserver {
     this.#iterationTokens = this.#histogram("vllm:iteration_tokens_total", buckets.iterationTokens);
     this.#batchSequences = this.#histogram("headway_batch_sequences", buckets.batchSequences);
     this.#stepSeconds = this.#phaseHistogram();
-    this.#times = {
-      e2e: this.#histogram("vllm:e2e_request_latency_seconds", buckets.latencySeconds),
-      queue: this.#histogram("vllm:request_queue_time_seconds", buckets.latencySeconds),
-      inference: this.#histogram("vllm:request_inference_time_seconds", buckets.latencySeconds),
-      prefill: this.#histogram("vllm:request_prefill_time_seconds", buckets.latencySeconds),
-      decode: this.#histogram("vllm:request_decode_time_seconds", buckets.latencySeconds),
-    };
+    this.#times = this.#createTimes();
     this.#sizes = {
       prompt: this.#histogram("vllm:request_prompt_tokens", buckets.requestTokens),
       generated: this.#histogram("vllm:request_generation_tokens", buckets.requestTokens),
@@ -115,16 +127,7 @@ export class EngineMetrics implements EngineObserver {
       prefilled: this.#histogram("vllm:request_prefill_kv_computed_tokens", buckets.requestTokens),
       choices: this.#histogram("vllm:request_params_n", buckets.numChoices),
     };
-    pull(registry, {
-      name: "headway_engine_threads",
-      help: "Threads that the engine computes with",
-      collect: (gauge) => gauge.set(this.#numThreads),
-    });
-    pull(registry, {
-      name: "headway_requests_in_flight",
-      help: "Requests accepted and not ended: accepted = finished + aborted + failed + these",
-      collect: (gauge) => gauge.set(this.#numAccepted - this.#numClosed),
-    });
+    this.#registerGauges();
   }
 
   onAccepted(): void {
@@ -132,8 +135,9 @@ export class EngineMetrics implements EngineObserver {
     this.#accepted.inc();
   }
 
-  onRefused(code: string): void {
-    this.#refused.inc({ reason: refusalReasons[code] ?? "other" });
+  onRefused(reason: string): void {
+    const known = knownReasons.has(reason) ? reason : reasonOfCode[reason];
+    this.#refused.inc({ reason: known ?? "other" });
   }
 
   onFirstToken(ttftMs: number): void {
@@ -180,6 +184,7 @@ export class EngineMetrics implements EngineObserver {
 
   onFinished(request: FinishedRequest): void {
     this.#numClosed += 1;
+    this.#tenants.onFinished(request);
     this.#closed.inc({ outcome: outcomeOf(request.finishReasons) });
     for (const reason of request.finishReasons) this.#success.inc({ finished_reason: reason });
     this.#sizes.choices.observe(request.numChoices);
@@ -204,6 +209,29 @@ export class EngineMetrics implements EngineObserver {
     this.#times.prefill.observe(seconds(request.prefillMs));
     this.#times.decode.observe(seconds(request.decodeMs));
     if (request.tpotMs !== null) this.#tpot.observe(seconds(request.tpotMs));
+  }
+
+  #createTimes(): RequestTimes {
+    return {
+      e2e: this.#histogram("vllm:e2e_request_latency_seconds", buckets.latencySeconds),
+      queue: this.#histogram("vllm:request_queue_time_seconds", buckets.latencySeconds),
+      inference: this.#histogram("vllm:request_inference_time_seconds", buckets.latencySeconds),
+      prefill: this.#histogram("vllm:request_prefill_time_seconds", buckets.latencySeconds),
+      decode: this.#histogram("vllm:request_decode_time_seconds", buckets.latencySeconds),
+    };
+  }
+
+  #registerGauges(): void {
+    pull(this.#registry, {
+      name: "headway_engine_threads",
+      help: "Threads that the engine computes with",
+      collect: (gauge) => gauge.set(this.#numThreads),
+    });
+    pull(this.#registry, {
+      name: "headway_requests_in_flight",
+      help: "Requests accepted and not ended: accepted = finished + aborted + failed + these",
+      collect: (gauge) => gauge.set(this.#numAccepted - this.#numClosed),
+    });
   }
 
   #counter(name: string, help: string): Counter {

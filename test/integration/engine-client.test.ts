@@ -220,7 +220,7 @@ describe("EngineClient", () => {
     };
     for (let index = 0; index < 10; index++) refuse();
     assert.throws(refuse, (error) => error instanceof GenerationError && error.code === "overloaded");
-    assert.deepEqual(observer.refusals, ["overloaded"]);
+    assert.deepEqual(observer.refusals, ["queue_requests"]);
     await Promise.all(accepted.map((sink) => sink.done));
   });
 

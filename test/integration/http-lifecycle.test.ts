@@ -127,6 +127,7 @@ test("a burst over the limit: exactly the limit is served, the rest is refused a
     const seconds = Number(response.headers.get("retry-after"));
     assert.ok(seconds >= 1 && seconds <= 60);
     assert.ok(Number(response.headers.get("retry-after-ms")) >= 1000);
+    assert.equal(response.headers.get("x-headway-rejected-reason"), "queue_requests");
     assert.equal(((await response.json()) as { error: { code: string } }).error.code, "overloaded");
   }
   assert.equal(

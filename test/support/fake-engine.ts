@@ -5,9 +5,11 @@ import type {
   DeliveredToken,
   Engine,
   EngineState,
+  Forecast,
   Generation,
   GenerationRequest,
   GenerationSink,
+  QueueState,
 } from "../../src/engine/generation.ts";
 import { firstWordId, fakePieces, words } from "./fake-text.ts";
 
@@ -116,6 +118,15 @@ export class FakeEngine implements Engine {
       numHostHitTokens: 0,
       numGeneratedTokens: 0,
     };
+  }
+
+  queue(): QueueState {
+    const { numWaiting } = this.stats();
+    return { numSequences: numWaiting, numTokens: 0, oldestMs: 0, predictedWaitMs: 4000 };
+  }
+
+  forecast(): Forecast {
+    return { numAhead: this.stats().numWaiting, queueMs: 2000, ttftMs: 2100, tpotMs: 10, totalMs: 3000 };
   }
 
   unpin(prefix: PinnedPrefix, others: readonly PinnedPrefix[]): void {

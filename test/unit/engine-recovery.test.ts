@@ -2,8 +2,13 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Isolation } from "../../src/engine/isolation.ts";
 import { isSelfInflicted, RestartPolicy } from "../../src/engine/restart-policy.ts";
-import { admit, retryAfterMs, type AdmissionState } from "../../src/engine/admission.ts";
-import { GenerationError } from "../../src/engine/generation.ts";
+import {
+  admit,
+  retryAfterMs,
+  type AdmissionLimits,
+  type AdmissionState,
+} from "../../src/engine/admission.ts";
+import { GenerationError, type GenerationRequest } from "../../src/engine/generation.ts";
 import { createGenerationRequest } from "../support/engine-builders.ts";
 
 describe("Isolation", () => {
@@ -50,9 +55,9 @@ describe("admit", () => {
   const state: AdmissionState = {
     engineState: "ready",
     model: null,
-    numQueuedSequences: 3,
-    numQueuedTokens: 100,
-    startsPerSecond: 0,
+    queue: { numSequences: 3, numTokens: 100 },
+    tenantQueue: { numSequences: 3, numTokens: 100 },
+    prediction: { queueMs: 0, ttftMs: 0, tpotMs: 0, totalMs: 0 },
   };
   const limits = { maxQueuedSequences: 4, maxQueuedTokens: 110 };
   const codeOf = (run: () => void): string | null => {
@@ -84,6 +89,27 @@ describe("admit", () => {
     );
   });
 
+  it("names the bound that a request would cross, per tenant, by wait and by deadline", () => {
+    const refusalOf = (overrides: Partial<GenerationRequest>, bounds: Partial<AdmissionLimits>) => {
+      const prediction = { queueMs: 5000, ttftMs: 6000, tpotMs: 100, totalMs: 9000 };
+      try {
+        admit(createGenerationRequest(overrides), { ...state, prediction }, { ...limits, ...bounds });
+        return null;
+      } catch (error) {
+        assert.ok(error instanceof GenerationError);
+        return [error.code, error.reason, error.retryAfterMs];
+      }
+    };
+    assert.deepEqual(refusalOf({}, { maxQueuedPerTenant: 3 }), ["rate_limit_exceeded", "tenant_queue", 2500]);
+    assert.deepEqual(refusalOf({}, { maxPredictedWaitMs: 2000 }), ["overloaded", "predicted_wait", 3000]);
+    assert.equal(refusalOf({}, { maxPredictedWaitMs: 5000 }), null);
+    for (const targets of [{ ttftMs: 5000 }, { totalMs: 8000 }, { tpotMs: 99 }]) {
+      const refusal = refusalOf({ targets }, {});
+      assert.deepEqual(refusal, ["deadline_exceeded", "deadline", 1000]);
+    }
+    assert.equal(refusalOf({ targets: { ttftMs: 6000, tpotMs: 100, totalMs: 9000 } }, {}), null);
+  });
+
   it("refuses by state", () => {
     for (const [engineState, code] of [
       ["loading", "model_loading"],
@@ -99,8 +125,8 @@ describe("admit", () => {
   });
 
   it("keeps Retry-After within what clients obey", () => {
-    assert.equal(retryAfterMs(100, 0), 1000);
-    assert.equal(retryAfterMs(100, 10), 5000);
-    assert.equal(retryAfterMs(100_000, 1), 60_000);
+    assert.equal(retryAfterMs(0), 1000);
+    assert.equal(retryAfterMs(5000), 5000);
+    assert.equal(retryAfterMs(1e9), 60_000);
   });
 });

@@ -5,6 +5,7 @@ import type {
   GenerationSummary,
   PromptProgress,
   PromptTokenLogprob,
+  QueuePlace,
 } from "../../engine/generation.ts";
 import { internalError } from "../api-error.ts";
 import type { ApiError } from "../api-error.ts";
@@ -48,6 +49,8 @@ export function chunkStream(
 /** Turns a generation's news into an endpoint's chunks, in the order that clients rely on. */
 export class ChunkStream implements CompletionSink {
   phase: GenerationPhase = "queued";
+  /** Only for clients that ask, since it makes the answer's status final. */
+  readonly onQueued?: (place: QueuePlace) => void;
   readonly #options: ChunkStreamOptions;
   readonly #format: CompletionFormat;
   readonly #channel: EventChannel;
@@ -66,6 +69,7 @@ export class ChunkStream implements CompletionSink {
     this.#options = options;
     this.#format = options.format;
     this.#channel = options.channel;
+    if (options.output.returnProgress) this.onQueued = (place) => this.#channel.tellPlace(place);
   }
 
   onProgress(progress: PromptProgress): void {

@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import type { OutgoingHttpHeaders } from "node:http";
+import type { QueuePlace } from "../../engine/generation.ts";
 import type { ApiError } from "../api-error.ts";
 import type { StreamBufferLimits } from "../dependencies.ts";
 import { errorHeaders } from "../error-mapping.ts";
@@ -46,6 +47,11 @@ export class SseChannel implements EventChannel {
     if (options.pingIntervalMs > 0) {
       this.#pingTimer = setInterval(() => this.#write(":\n\n"), options.pingIntervalMs);
     }
+  }
+
+  /** A comment line, which every SSE parser skips. */
+  tellPlace({ position, etaMs }: QueuePlace): void {
+    this.#write(`: queue position=${position} eta_ms=${etaMs}\n\n`);
   }
 
   send(chunk: string): void {

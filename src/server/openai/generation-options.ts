@@ -1,4 +1,5 @@
 import type { SamplingParams } from "../../../scheduler/sampling-params.ts";
+import type { LatencyTargets } from "../../engine/generation.ts";
 import { invalidValue, unsupportedParameter } from "../api-error.ts";
 import type { ServerConfig } from "../dependencies.ts";
 import type { GenerationFields } from "../schemas/generation-fields.ts";
@@ -26,6 +27,9 @@ export interface GenerationOptions {
   readonly stopStrings: readonly string[];
   readonly includeStopString: boolean;
   readonly priority: number;
+  readonly targets: LatencyTargets;
+  /** "" when the client did not say whom it asks for. */
+  readonly user: string;
   readonly cacheSalt: string;
   readonly output: OutputOptions;
 }
@@ -62,6 +66,8 @@ export function parseGenerationOptions(
     stopStrings: parseStop(fields.stop, context.config.maxNumStopStrings),
     includeStopString: fields.include_stop_str_in_output ?? false,
     priority: fields.priority ?? 0,
+    targets: fields.deadline_ms === undefined ? {} : { totalMs: fields.deadline_ms },
+    user: fields.user ?? "",
     cacheSalt: fields.cache_salt ?? "",
     output: parseOutput(fields, context.config),
   };

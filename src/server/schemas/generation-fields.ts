@@ -2,6 +2,8 @@ import { Type } from "typebox";
 
 const maxInt32 = 2 ** 31 - 1;
 const maxInt64 = 2 ** 63;
+/** A day. */
+export const maxDeadlineMs = 86_400_000;
 
 /** Fields that choose tokens; the same on every endpoint that generates. */
 export const samplingFields = {
@@ -51,6 +53,13 @@ export const lengthFields = {
 export const schedulingFields = {
   priority: Type.Optional(
     Type.Integer({ minimum: -maxInt64, maximum: maxInt64, default: 0, description: "Lower runs earlier." }),
+  ),
+  deadline_ms: Type.Optional(
+    Type.Number({
+      exclusiveMinimum: 0,
+      maximum: maxDeadlineMs,
+      description: "Milliseconds from now until the whole answer is needed; see docs/scheduling.md.",
+    }),
   ),
   cache_salt: Type.Optional(
     Type.String({ minLength: 1, maxLength: 256, description: "Cached prefixes are shared inside one salt." }),

@@ -1,3 +1,4 @@
+import type { QueuePlace } from "../../engine/generation.ts";
 import { ApiError } from "../api-error.ts";
 import type { CompletionCall } from "../completion-call.ts";
 import type { EventChannel } from "../delivery/event-channel.ts";
@@ -40,6 +41,12 @@ export class WebSocketChannel implements EventChannel {
   /** Nothing more will be sent for this generation. */
   get isClosed(): boolean {
     return this.#isClosed;
+  }
+
+  /** Outside of the credits, as it is gone by the time of the first chunk. */
+  tellPlace({ position, etaMs }: QueuePlace): void {
+    const { id, send } = this.#options;
+    send(JSON.stringify({ type: "queue", id, position, eta_ms: etaMs }));
   }
 
   send(chunk: string): void {

@@ -29,7 +29,7 @@ export type CreditFrame = Type.Static<(typeof clientFrameSchemas)["credit"]>;
 type PingFrame = Type.Static<(typeof clientFrameSchemas)["ping"]>;
 type ClientFrame = StartFrame | CancelFrame | CreditFrame | PingFrame;
 
-/** Frames the server sends besides `chunk`, which is put together from text. */
+/** Frames the server sends besides `chunk` and `queue`, which channels write themselves. */
 export type ServerFrame =
   | { readonly type: "accepted"; readonly id: string; readonly request_id: string }
   | { readonly type: "usage"; readonly id: string; readonly usage: Usage }

@@ -31,7 +31,7 @@ const summary: GenerationSummary = {
   e2eMs: 0,
 };
 
-function createStream() {
+function createStream(returnProgress = false) {
   const chunks: Chunk[] = [];
   const events: string[] = [];
   const format = new TextFormat({
@@ -45,11 +45,12 @@ function createStream() {
   const stream = new ChunkStream({
     format,
     channel: {
+      tellPlace: ({ position }) => void events.push(`place ${position}`),
       send: (chunk) => void chunks.push(JSON.parse(chunk) as Chunk),
       end: () => void events.push("end"),
       fail: (error) => void events.push(`fail ${error.code}`),
     },
-    output,
+    output: { ...output, returnProgress },
     numPromptTokens: 3,
     numChoices: 2,
     numTotalChoices: 2,
@@ -87,6 +88,14 @@ test("an echoed choice waits until its prompt is scored, in pieces too", () => {
   );
   const logprobs = chunks[0]?.choices[0]?.logprobs as Record<string, unknown> | undefined;
   assert.deepEqual(logprobs?.["token_logprobs"], [null, -2, -2]);
+});
+
+test("only a client that asks for progress hears of its place in the queue", () => {
+  const { stream, chunks, events } = createStream(true);
+  stream.onQueued?.({ position: 3, etaMs: 1200 });
+  assert.deepEqual(events, ["place 3"]);
+  assert.equal(chunks.length, 0);
+  assert.equal(createStream().stream.onQueued, undefined);
 });
 
 test("a choice that ends in error fails the stream, once", () => {

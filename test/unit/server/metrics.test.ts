@@ -8,6 +8,8 @@ import { FakeEngine } from "../../support/fake-engine.ts";
 const model = 'model_name="m",engine="0"';
 
 const finished = (overrides: Partial<FinishedRequest> = {}): FinishedRequest => ({
+  tenantId: "",
+  metTargets: null,
   finishReasons: ["stop"],
   numChoices: 1,
   maxTokens: 100,

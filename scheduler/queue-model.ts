@@ -1,0 +1,117 @@
+/** What an observation weighs after the next one. */
+const DECAY = 0.95;
+
+/** What is to be done before a request gets its turn, and where. */
+export interface QueueLoad {
+  /** Sequences that go first, and their prompt tokens. */
+  readonly numAhead: number;
+  readonly numTokensAhead: number;
+  readonly numRunning: number;
+  readonly maxNumSeqs: number;
+  /** Tokens that blocks can be had for without waiting, and that running sequences hold. */
+  readonly numFreeTokens: number;
+  readonly numHeldTokens: number;
+}
+
+/** What is to be predicted. */
+export interface ExpectedWork {
+  readonly numSequences: number;
+  /** Prompt tokens of all of them. */
+  readonly numPromptTokens: number;
+  readonly maxTokens: number;
+}
+
+export interface Prediction {
+  /** Until the first of its tokens is computed. */
+  readonly queueMs: number;
+  readonly ttftMs: number;
+  /** Gap between two of its tokens. */
+  readonly tpotMs: number;
+  /** Until its last token, if it writes as many as requests usually do, and no more than it may. */
+  readonly totalMs: number;
+}
+
+/** The part of a step's times that is learned from. */
+export interface StepDuration {
+  readonly scheduleMs: number;
+  readonly executeMs: number;
+  readonly updateMs: number;
+  readonly numDecodeRows: number;
+  readonly numPrefillTokens: number;
+}
+
+/**
+ * How long a request waits, from the rates at which this engine has been working:
+ *
+ *   queue   = max(prefill, seats, memory)
+ *   prefill = prompt tokens ahead x time for a prompt token, the decoding of others in between included
+ *   seats   = sequences ahead that find no free row x time that a row is held / rows
+ *   memory  = tokens that find no free block x time that a row is held / tokens held
+ *
+ * Until something has been observed it predicts no wait, so that nobody is refused on a guess.
+ */
+export class QueueModel {
+  readonly #promptTokenMs = new DecayedRatio();
+  readonly #tokenGapMs = new DecayedRatio();
+  readonly #runMs = new DecayedRatio();
+  readonly #outputLength = new DecayedRatio();
+  /** Of the latest decode call: the prefill call after it belongs to the same step. */
+  #decodeMs = 0;
+
+  observeStep(step: StepDuration): void {
+    const callMs = step.scheduleMs + step.executeMs + step.updateMs;
+    if (step.numDecodeRows > 0) {
+      this.#closeStep(0);
+      this.#decodeMs = callMs;
+    } else if (step.numPrefillTokens > 0) {
+      this.#promptTokenMs.observe(this.#decodeMs + callMs, step.numPrefillTokens);
+      this.#closeStep(callMs);
+    }
+  }
+
+  /** The engine has run out of work. */
+  noteIdle(): void {
+    this.#closeStep(0);
+  }
+
+  /** A request ended whose rows were held for so long, and wrote so many tokens. */
+  observeRun(runMs: number, numTokens: number): void {
+    this.#runMs.observe(runMs, 1);
+    this.#outputLength.observe(numTokens, 1);
+  }
+
+  predict(load: QueueLoad, work: ExpectedWork): Prediction {
+    const { maxNumSeqs, numRunning, numAhead, numTokensAhead } = load;
+    const prefillMs = numTokensAhead * this.#promptTokenMs.value;
+    const numSeatless = Math.max(0, numAhead + work.numSequences - Math.max(0, maxNumSeqs - numRunning));
+    const seatMs = (numSeatless / Math.max(1, maxNumSeqs)) * this.#runMs.value;
+    const numTokensOver = Math.max(0, numTokensAhead + work.numPromptTokens - load.numFreeTokens);
+    const memoryMs = (numTokensOver / Math.max(1, load.numHeldTokens)) * this.#runMs.value;
+    const queueMs = Math.max(prefillMs, seatMs, numRunning === 0 ? 0 : memoryMs);
+    const ttftMs = queueMs + work.numPromptTokens * this.#promptTokenMs.value;
+    const tpotMs = this.#tokenGapMs.value;
+    const numTokens = Math.min(work.maxTokens, this.#outputLength.value);
+    return { queueMs, ttftMs, tpotMs, totalMs: ttftMs + Math.max(0, numTokens - 1) * tpotMs };
+  }
+
+  /** The gap between two tokens is as long as the whole step. */
+  #closeStep(prefillMs: number): void {
+    if (this.#decodeMs > 0) this.#tokenGapMs.observe(this.#decodeMs + prefillMs, 1);
+    this.#decodeMs = 0;
+  }
+}
+
+/** Sum of the observed amounts over the sum of their weights, old ones counting less and less; 0 before the first. */
+class DecayedRatio {
+  #amount = 0;
+  #weight = 0;
+
+  get value(): number {
+    return this.#weight === 0 ? 0 : this.#amount / this.#weight;
+  }
+
+  observe(amount: number, weight: number): void {
+    this.#amount = this.#amount * DECAY + amount;
+    this.#weight = this.#weight * DECAY + weight;
+  }
+}

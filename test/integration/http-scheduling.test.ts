@@ -1,0 +1,101 @@
+import assert from "node:assert/strict";
+import { describe, test, type TestContext } from "node:test";
+import {
+  GenerationError,
+  type GenerationErrorCode,
+  type RefusalReason,
+} from "../../src/engine/generation.ts";
+import { createTestServer } from "../support/test-server.ts";
+
+interface Sent {
+  readonly headers?: Record<string, string>;
+  readonly body?: object;
+  readonly apiKeys?: readonly string[];
+}
+
+async function post(t: TestContext, { headers = {}, body = {}, apiKeys = [] }: Sent) {
+  const server = await createTestServer(t, { config: { apiKeys } });
+  const response = await server.app.inject({
+    method: "POST",
+    url: "/v1/completions",
+    headers,
+    payload: { prompt: "a", max_tokens: 1, ...body },
+  });
+  return { response, received: server.engine.received[0] };
+}
+
+describe("What a request says about its turn", () => {
+  test("priority: the body's, an own header's, vLLM's", async (t) => {
+    const cases: [Sent, number][] = [
+      [{}, 0],
+      [{ body: { priority: 3 } }, 3],
+      [{ body: { priority: 3 }, headers: { "x-vllm-priority": "-2" } }, -2],
+      [{ headers: { "x-headway-priority": "5", "x-vllm-priority": "-2" } }, 5],
+    ];
+    for (const [sent, priority] of cases) assert.equal((await post(t, sent)).received?.priority, priority);
+  });
+
+  test("whose share it takes: the key's, else that of a header, else the user's", async (t) => {
+    const headers = { "x-llm-d-inference-fairness-id": "team" };
+    const body = { user: "ann" };
+    assert.equal((await post(t, {})).received?.tenantId, "");
+    assert.equal((await post(t, { body })).received?.tenantId, "ann");
+    assert.equal((await post(t, { body, headers })).received?.tenantId, "team");
+    const own = { ...headers, "x-headway-tenant": "own" };
+    assert.equal((await post(t, { body, headers: own })).received?.tenantId, "own");
+    const keyed = await post(t, { body, headers: { ...own, "x-api-key": "secret" }, apiKeys: ["secret"] });
+    assert.match(keyed.received?.tenantId ?? "", /^[0-9a-f]{32}$/);
+  });
+
+  test("a name that anybody may use opens no other's cached prompts, nor closes one's own", async (t) => {
+    const plain = await post(t, {});
+    const named = await post(t, { body: { user: "ann" } });
+    assert.equal(plain.received?.cacheSalt, named.received?.cacheSalt);
+  });
+
+  test("deadlines: the body's and llm-d's, under their old names too", async (t) => {
+    const slo = { "x-llm-d-slo-ttft-ms": "250", "x-slo-tpot-ms": "12.5" };
+    assert.deepEqual((await post(t, {})).received?.targets, {});
+    assert.deepEqual((await post(t, { body: { deadline_ms: 900 }, headers: slo })).received?.targets, {
+      ttftMs: 250,
+      tpotMs: 12.5,
+      totalMs: 900,
+    });
+  });
+
+  test("what is no such number is refused by name", async (t) => {
+    const bad: Sent[] = [
+      { headers: { "x-llm-d-slo-ttft-ms": "soon" } },
+      { headers: { "x-slo-tpot-ms": "-1" } },
+      { headers: { "x-headway-priority": "1.5" } },
+      { body: { deadline_ms: 0 } },
+      { body: { deadline_ms: 1e12 } },
+    ];
+    for (const sent of bad)
+      assert.equal((await post(t, sent)).response.statusCode, 400, JSON.stringify(sent));
+  });
+});
+
+test("a refusal names its reason in the body and in headers, and when to come back", async (t) => {
+  const server = await createTestServer(t);
+  const cases: [GenerationErrorCode, RefusalReason, number][] = [
+    ["overloaded", "queue_tokens", 503],
+    ["overloaded", "predicted_wait", 503],
+    ["deadline_exceeded", "deadline", 503],
+    ["rate_limit_exceeded", "tenant_queue", 429],
+  ];
+  for (const [code, reason, status] of cases) {
+    server.engine.refusal = new GenerationError(code, "Later.", 7300, reason);
+    for (const stream of [false, true]) {
+      const payload = { prompt: "a", stream };
+      const response = await server.app.inject({ method: "POST", url: "/v1/completions", payload });
+      assert.equal(response.statusCode, status);
+      assert.equal(response.headers["x-headway-rejected-reason"], reason);
+      assert.equal(response.headers["x-llm-d-request-dropped-reason"], reason);
+      assert.equal(response.headers["retry-after"], "8");
+      assert.equal(response.headers["retry-after-ms"], "7300");
+      const { error } = response.json<{ error: { code: string; reason: string } }>();
+      assert.deepEqual([error.code, error.reason], [code, reason]);
+    }
+  }
+});

@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { QueueModel, type QueueLoad } from "../../../scheduler/queue-model.ts";
+
+const idle: QueueLoad = {
+  numAhead: 0,
+  numTokensAhead: 0,
+  numRunning: 0,
+  maxNumSeqs: 4,
+  numFreeTokens: 10_000,
+  numHeldTokens: 0,
+};
+const work = { numSequences: 1, numPromptTokens: 100, maxTokens: 1000 };
+
+const call = { scheduleMs: 1, executeMs: 18, updateMs: 1 };
+const decode = { ...call, numDecodeRows: 4, numPrefillTokens: 0 };
+const prefill = { ...call, numDecodeRows: 0, numPrefillTokens: 10 };
+
+/** Steps of a 20 ms decode and a 20 ms prefill call of 10 tokens; requests hold a row for 1 s and write 50 tokens. */
+function trained(): QueueModel {
+  const model = new QueueModel();
+  for (let count = 0; count < 50; count += 1) {
+    model.observeStep(decode);
+    model.observeStep(prefill);
+    model.observeRun(1000, 50);
+  }
+  return model;
+}
+
+describe("QueueModel", () => {
+  test("predicts no wait before it has seen anything", () => {
+    const prediction = new QueueModel().predict({ ...idle, numAhead: 99, numTokensAhead: 9999 }, work);
+    assert.deepEqual(prediction, { queueMs: 0, ttftMs: 0, tpotMs: 0, totalMs: 0 });
+  });
+
+  test("a prompt token costs its share of the whole step, a gap between tokens is the step", () => {
+    const { queueMs, ttftMs, tpotMs, totalMs } = trained().predict(idle, work);
+    assert.deepEqual([queueMs, Math.round(ttftMs), Math.round(tpotMs)], [0, 400, 40]);
+    assert.equal(Math.round(totalMs), 400 + 49 * 40, "as long as answers usually are, not as they may be");
+  });
+
+  test("waits for prompts ahead, for a row, or for memory, whichever takes longest", () => {
+    const model = trained();
+    const queueMs = (load: Partial<QueueLoad>): number =>
+      Math.round(model.predict({ ...idle, ...load }, work).queueMs);
+    assert.equal(queueMs({ numAhead: 2, numTokensAhead: 300 }), 1200);
+    assert.equal(queueMs({ numRunning: 3 }), 0, "a row is free");
+    assert.equal(queueMs({ numRunning: 4 }), 250, "one of four rows");
+    assert.equal(queueMs({ numRunning: 4, numAhead: 7 }), 2000);
+    assert.equal(queueMs({ numRunning: 2, numFreeTokens: 0, numHeldTokens: 50 }), 2000);
+  });
+
+  test("a pause in the work is no part of a step", () => {
+    const model = new QueueModel();
+    model.observeStep(decode);
+    model.noteIdle();
+    model.observeStep(prefill);
+    const { ttftMs, tpotMs } = model.predict(idle, work);
+    assert.deepEqual([ttftMs, tpotMs], [200, 20]);
+  });
+
+  test("follows a change", () => {
+    const model = trained();
+    for (let count = 0; count < 100; count += 1) model.observeStep({ ...decode, executeMs: 98 });
+    assert.ok(model.predict(idle, work).tpotMs > 95);
+  });
+});
