@@ -95,6 +95,7 @@ async function pressed(
     const before = await scrape(server.url);
     const startMs = client.now();
     const received = prompts.map(() => 0);
+    const over = new AbortController();
     const running = Promise.all(
       prompts.map((prompt, index) => {
         const onText = (numTokens: number): void => void (received[index] = numTokens);
@@ -106,8 +107,10 @@ async function pressed(
       numKills,
       numReceived,
       numExpected: NUM_OFFERED * sizes.outputLength,
+      signal: over.signal,
     });
     const answers = await running;
+    over.abort();
     const seconds = (client.now() - startMs) / 1000;
     const after = await scrape(server.url);
     const computed = computedPrefillTokens(before, after);
@@ -130,15 +133,17 @@ interface KillPlan {
   readonly numKills: number;
   readonly numReceived: () => number;
   readonly numExpected: number;
+  /** Nothing is left to disturb. */
+  readonly signal: AbortSignal;
 }
 
 /** Kills the engine each time a further share of all tokens has reached the clients; resolves to how often. */
 async function killEngines(
   server: HeadwayServer,
-  { numKills, numReceived, numExpected }: KillPlan,
+  { numKills, numReceived, numExpected, signal }: KillPlan,
 ): Promise<number> {
   let numDone = 0;
-  while (numDone < numKills && numReceived() < numExpected) {
+  while (numDone < numKills && !signal.aborted) {
     await sleep(KILL_POLL_MS);
     if (numReceived() < ((numDone + 0.5) / numKills) * numExpected) continue;
     const pid = server.enginePid();

@@ -103,7 +103,7 @@ function parseFlags({ name, purpose, numRounds }: Scenario): FlagValues {
     .option("--llama-server <file>", "llama-server's binary, for the comparison with it")
     .option(
       "--server-option <option>",
-      "further option for `headway serve`, such as --kv-layout=streams; repeatable",
+      "further option for `headway serve`, such as --no-prefix-cache; repeatable",
       (text: string, all: string[]) => [...all, text],
       [] as string[],
     )
