@@ -120,7 +120,7 @@ async function pressed(
       seconds,
       numKills: await killing,
       numPreemptions: growth(before, after, ["vllm:num_preemptions_total"]),
-      numParks: growth(before, after, ["headway_parks_total"]),
+      numParks: growth(before, after, ["headway_preemptions_total", 'mode="swap"']),
       recomputeShare: computed === null ? null : 1 - (NUM_OFFERED * sizes.promptLength) / computed,
     };
   } finally {
