@@ -12,12 +12,19 @@ export interface CalibrationOptions {
   readonly budgetMs: number;
 }
 
-/** Prefill calls on one growing sequence: each rung of the scheduler's ladder, at a depth of its own. */
-const CHUNKS = [64, 16, 128, 256, 32, 512] as const;
+/** Prefill calls on one growing sequence: each rung of the scheduler's ladder, the cheap ones twice. */
+const CHUNKS = [
+  { numTokens: 64, numCalls: 2 },
+  { numTokens: 16, numCalls: 2 },
+  { numTokens: 128, numCalls: 2 },
+  { numTokens: 32, numCalls: 2 },
+  { numTokens: 256, numCalls: 1 },
+  { numTokens: 512, numCalls: 1 },
+] as const;
 const ROW_COUNTS = [1, 4, 16, 64, 256] as const;
-const REPEATS = 3;
-/** A first call of a new shape pays for building its graph, which serving rarely does: it is not counted. */
-const NUM_UNCOUNTED = 1;
+const ROWS_BESIDE_LONG = 16;
+/** The first call of a new shape also pays for building its graph. */
+const NUM_DECODE_CALLS = 4;
 
 /**
  * Teaches the step-time model what calls of this model cost on this machine before anybody waits for them, with a few
@@ -38,8 +45,7 @@ class Calibration {
     this.#options = options;
     this.#deadlineMs = options.now() + options.budgetMs;
     const { maxModelLen, vocabSize } = options.runner.info;
-    const numTokens = Math.min(maxModelLen, 1 + CHUNKS.reduce((sum, chunk) => sum + chunk, 0));
-    this.#tokens = Array.from({ length: numTokens }, (_, position) => (position * 7919) % vocabSize);
+    this.#tokens = Array.from({ length: maxModelLen }, (_, position) => (position * 7919) % vocabSize);
   }
 
   /** At least one call of each kind, whatever the time: without it the step-time model is of no use. */
@@ -49,28 +55,53 @@ class Calibration {
       if (numRows <= maxNumSeqs && this.#hasTime(numRows === ROW_COUNTS[0])) this.#decode(numRows);
     }
     for (const chunk of CHUNKS) {
-      if (chunk <= maxNumBatchedTokens && this.#hasTime(chunk === CHUNKS[0])) this.#prefill(chunk);
+      if (chunk.numTokens <= maxNumBatchedTokens && this.#hasTime(chunk === CHUNKS[0])) this.#prefill(chunk);
     }
-    this.#clear(1);
+    // Again beside a long sequence: what idle cells cost decoding rows shows only there.
+    const numRows = Math.min(maxNumSeqs - 1, ROWS_BESIDE_LONG);
+    if (numRows > 0 && this.#hasTime(false)) this.#decode(numRows, 1);
+    this.#clear(0, numRows + 1);
   }
 
   #hasTime(isFirst: boolean): boolean {
     return isFirst || this.#options.now() < this.#deadlineMs;
   }
 
-  #decode(numRows: number): void {
-    for (let repeat = 0; repeat < REPEATS + NUM_UNCOUNTED; repeat++) {
-      const start = repeat;
-      const rows = Array.from({ length: numRows }, (_, seqId) => this.#row(seqId, start, 1));
-      this.#call({ kind: "decode", rows, numTokens: numRows }, repeat >= NUM_UNCOUNTED);
-    }
-    this.#clear(numRows);
+  /** Rows of sequences that begin empty, with ids from `firstSeqId` on. */
+  #decode(numRows: number, firstSeqId = 0): void {
+    const batches = Array.from({ length: NUM_DECODE_CALLS }, (_, start): Batch => {
+      const rows = Array.from({ length: numRows }, (__, index) => this.#row(firstSeqId + index, start, 1));
+      return { kind: "decode", rows, numTokens: numRows };
+    });
+    this.#measure(batches);
+    this.#clear(firstSeqId, numRows);
+    this.#numUsedTokens -= numRows * NUM_DECODE_CALLS;
   }
 
-  #prefill(numTokens: number): void {
+  #prefill({ numTokens, numCalls }: (typeof CHUNKS)[number]): void {
     const start = this.#numUsedTokens;
-    if (start + numTokens > this.#tokens.length) return;
-    this.#call({ kind: "prefill", rows: [this.#row(0, start, numTokens)], numTokens }, true);
+    if (start + numTokens * numCalls > this.#tokens.length) return;
+    this.#measure(
+      Array.from({ length: numCalls }, (_, index): Batch => {
+        const row = this.#row(0, start + index * numTokens, numTokens);
+        return { kind: "prefill", rows: [row], numTokens };
+      }),
+    );
+  }
+
+  /** Calls of one size: whatever disturbs one only makes it longer, so the shortest tells what each costs. */
+  #measure(batches: readonly Batch[]): void {
+    const durationMs = Math.min(...batches.map((batch) => this.#time(batch)));
+    for (const batch of batches) {
+      this.#options.stepTimes.observe({ batch, usedTokens: this.#numUsedTokens, durationMs });
+    }
+  }
+
+  #time(batch: Batch): number {
+    const startMs = this.#options.now();
+    this.#options.runner.execute(batch);
+    this.#numUsedTokens += batch.numTokens;
+    return this.#options.now() - startMs;
   }
 
   #row(seqId: number, start: number, numTokens: number): BatchRow {
@@ -85,21 +116,12 @@ class Calibration {
     return { sequence, start, numTokens, logits: "last", sample: true };
   }
 
-  #call(batch: Batch, isCounted: boolean): void {
-    const { runner, stepTimes, now } = this.#options;
-    const startMs = now();
-    runner.execute(batch);
-    this.#numUsedTokens += batch.numTokens;
-    if (isCounted) stepTimes.observe({ batch, usedTokens: this.#numUsedTokens, durationMs: now() - startMs });
-  }
-
-  #clear(numSequences: number): void {
-    const trims = Array.from({ length: numSequences }, (_, seqId) => ({
+  #clear(firstSeqId: number, numSequences: number): void {
+    const trims = Array.from({ length: numSequences }, (_, index) => ({
       kind: "trim" as const,
-      seqId,
+      seqId: firstSeqId + index,
       fromPosition: 0,
     }));
     this.#options.runner.apply(trims);
-    this.#numUsedTokens = 0;
   }
 }
