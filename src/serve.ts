@@ -46,7 +46,7 @@ export async function serve(config: Config, { signal, print }: ServeOptions): Pr
   if (resolved.fallbackReason !== null) print(resolved.fallbackReason);
   // Damaged and hostile files are refused here, before any native code sees them.
   await readGgufFacts(resolved.path, signal === undefined ? {} : { signal });
-  const { engine, text, telemetry } = await startModel(config, resolved, logger);
+  const { engine, text, telemetry } = await startModel({ config, resolved, logger, signal });
   try {
     signal?.throwIfAborted();
     const app = await buildApp({
@@ -71,8 +71,15 @@ interface ServingModel {
   readonly telemetry: Telemetry;
 }
 
+interface StartModelOptions {
+  readonly config: Config;
+  readonly resolved: ResolvedModel;
+  readonly logger: Logger;
+  readonly signal: AbortSignal | undefined;
+}
+
 /** Engine and text pool load side by side; where both fail, the engine knows better why. */
-async function startModel(config: Config, resolved: ResolvedModel, logger: Logger): Promise<ServingModel> {
+async function startModel({ config, resolved, logger, signal }: StartModelOptions): Promise<ServingModel> {
   const telemetry = new Telemetry(servedName(config, resolved));
   const startingText = startText(config, resolved);
   startingText.catch(() => {});
@@ -84,7 +91,10 @@ async function startModel(config: Config, resolved: ResolvedModel, logger: Logge
     observer: telemetry.engine,
     logger,
   });
+  const stop = (): void => void engine.close(0);
   try {
+    signal?.throwIfAborted();
+    signal?.addEventListener("abort", stop, { once: true });
     await engine.start();
     telemetry.watch(engine);
     return { engine, text: await startingText, telemetry };
@@ -97,6 +107,8 @@ async function startModel(config: Config, resolved: ResolvedModel, logger: Logge
       ),
     ]);
     throw error;
+  } finally {
+    signal?.removeEventListener("abort", stop);
   }
 }
 

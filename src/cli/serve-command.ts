@@ -47,7 +47,7 @@ async function startUnlessStopped(config: Config, shutdown: Shutdown): Promise<R
   let isStarting = true;
   const exitIfStuck = async (): Promise<void> => {
     await sleep(promptCloseMs, null, { ref: false });
-    // Loading a model cannot be interrupted from here; its process ends with ours.
+    // Whatever still holds the start up, a download or a process that does not answer, ends with this process.
     if (isStarting) process.exit(0);
   };
   shutdown.requested.addEventListener("abort", () => void exitIfStuck(), { once: true });

@@ -98,11 +98,16 @@ export class EngineSupervisor {
     return this.#options.hasWork() ? this.#options.now() - this.#heardAtMs : 0;
   }
 
+  /** Ends the engine, whatever it does; a `start` that still waits rejects. */
   async stop(): Promise<void> {
+    // Native code that loads a model hears nothing until it is done, and has nothing to lose.
+    if (this.#state !== "ready") this.#child?.kill();
     this.#state = "stopped";
     if (this.#restartTimer !== null) clearTimeout(this.#restartTimer);
     if (this.#watchdog !== null) clearInterval(this.#watchdog);
     await this.#child?.stop(STOP_TIMEOUT_MS);
+    this.#startup?.reject(new EngineStartError("The engine was stopped while it started."));
+    this.#startup = null;
   }
 
   #spawn(): void {

@@ -13,9 +13,12 @@ export interface FakeEngineSettings {
   readonly numBlocks: number;
   /** Refuse the model with this sentence. */
   readonly refusal?: string;
+  /** Loads for as long as it lives, deaf to everything, as native code is while it reads a large file. */
+  readonly neverLoads?: boolean;
 }
 
-function createEngine({ stepMs, numBlocks, refusal }: FakeEngineSettings): LoadedEngine {
+function createEngine({ stepMs, numBlocks, refusal, neverLoads }: FakeEngineSettings): LoadedEngine {
+  if (neverLoads === true) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
   if (refusal !== undefined) throw new ModelRefusedError(refusal);
   const { kvPool, ...defaults } = createFakeModelInfo();
   const info = { ...defaults, kvPool: { ...kvPool, numBlocks } };

@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { EngineSupervisor } from "../../src/engine/engine-supervisor.ts";
+import type { FakeEngineSettings } from "../support/fake-engine-child.ts";
+
+const neverLoading: FakeEngineSettings = { stepMs: 0, numBlocks: 16, neverLoads: true };
+const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+function createSupervisor(settings: FakeEngineSettings): EngineSupervisor {
+  return new EngineSupervisor({
+    entry: fileURLToPath(new URL("../support/fake-engine-child.js", import.meta.url)),
+    settings,
+    logger: silent,
+    now: () => performance.now(),
+    hangTimeoutMs: () => 60_000,
+    maxFruitlessRestarts: 1,
+    hasWork: () => false,
+    onMessage: () => {},
+    onUp: () => {},
+    onDeath: () => {},
+    onGivenUp: () => {},
+  });
+}
+
+test("an engine that still loads is stopped at once, and its start rejects", async () => {
+  const supervisor = createSupervisor(neverLoading);
+  const refused = assert.rejects(supervisor.start(), { name: "EngineStartError" });
+  const pid = supervisor.pid ?? 0;
+  // Long enough for the process to be deep in its loading.
+  await sleep(500);
+  await supervisor.stop();
+  await refused;
+  assert.throws(() => process.kill(pid, 0), { code: "ESRCH" });
+});
