@@ -2,7 +2,7 @@ export type TextPoolErrorCode =
   | "template_timeout"
   | "tokenize_timeout"
   | "input_too_large"
-  /** The worker died of the input, or another of its native code's faults. */
+  /** Two workers in a row died at this text. */
   | "worker_crashed"
   /** The vocabulary cannot be loaded, or the operator's template not be read; only at start. */
   | "vocabulary_unusable"

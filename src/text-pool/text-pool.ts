@@ -136,8 +136,19 @@ export class TextPool {
     await Promise.all(workers.map((worker) => worker.close()));
   }
 
-  #run<Kind extends TextJobKind>(job: TextJob<Kind>, timeoutMs: number): Promise<TextJobs[Kind]["output"]> {
-    return this.#workers.run((worker) => worker.run(job, timeoutMs));
+  /** A text whose worker dies is tried once more: the worker may have died of something else. */
+  async #run<Kind extends TextJobKind>(
+    job: TextJob<Kind>,
+    timeoutMs: number,
+  ): Promise<TextJobs[Kind]["output"]> {
+    const attempt = (): Promise<TextJobs[Kind]["output"]> =>
+      this.#workers.run((worker) => worker.run(job, timeoutMs));
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!(error instanceof TextPoolError) || error.code !== "worker_crashed") throw error;
+      return attempt();
+    }
   }
 
   #checkSize(sizeBytes: number): void {

@@ -17,26 +17,14 @@ export interface TextWorkerOptions {
  * alone; the process is replaced and made ready before the next job, whose time limit does not pay for it.
  */
 export class TextWorker {
-  readonly #pool: Tinypool;
-  readonly #startTimeoutMs: number;
+  readonly #options: TextWorkerOptions;
+  /** Started by the first job that finds none. */
+  #pool: Tinypool | null = null;
   #isReady = false;
   #isClosed = false;
 
   constructor(options: TextWorkerOptions) {
-    this.#startTimeoutMs = options.startTimeoutMs;
-    this.#pool = new Tinypool({
-      runtime: "child_process",
-      filename: fileURLToPath(new URL("./worker.js", import.meta.url)),
-      name: "runTextJob",
-      minThreads: 1,
-      maxThreads: 1,
-      argv: [options.modelPath],
-      execArgv: [`--max-old-space-size=${options.maxHeapMiB}`, "--v8-pool-size=1"],
-      env: { UV_THREADPOOL_SIZE: "1" },
-      serialization: "json",
-    });
-    // A process that dies while idle has no job to report it to; the next one finds its successor.
-    this.#pool.on("error", () => undefined);
+    this.#options = options;
   }
 
   /** Rejects with TextPoolError or, for chats, with ChatTemplateError. */
@@ -52,13 +40,39 @@ export class TextWorker {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#pool.destroy();
+    await this.#pool?.destroy();
+  }
+
+  #startPool(): Tinypool {
+    const { modelPath, maxHeapMiB } = this.#options;
+    const pool = new Tinypool({
+      runtime: "child_process",
+      filename: fileURLToPath(new URL("./worker.js", import.meta.url)),
+      name: "runTextJob",
+      minThreads: 1,
+      maxThreads: 1,
+      argv: [modelPath],
+      execArgv: [`--max-old-space-size=${maxHeapMiB}`, "--v8-pool-size=1"],
+      env: { UV_THREADPOOL_SIZE: "1" },
+      serialization: "json",
+    });
+    // A process died that had no job to report it to: idle or, where tinypool gives the pool up for good, starting.
+    pool.on("error", () => this.#discard(pool));
+    return pool;
+  }
+
+  #discard(pool: Tinypool): void {
+    if (this.#pool !== pool || this.#isClosed) return;
+    this.#pool = null;
+    this.#isReady = false;
+    // Rejects what waits in it.
+    pool.destroy().catch(() => undefined);
   }
 
   async #makeReady(): Promise<void> {
     const options = { addSpecial: false, parseSpecial: false };
     const job: TextJob<"tokenize"> = { kind: "tokenize", text: "", options };
-    await this.#runWithin(job, this.#startTimeoutMs);
+    await this.#runWithin(job, this.#options.startTimeoutMs);
     this.#isReady = true;
   }
 
@@ -68,6 +82,7 @@ export class TextWorker {
     const controller = new AbortController();
     const timer = setTimeout(() => this.#isClosed || controller.abort(), timeoutMs);
     try {
+      this.#pool ??= this.#startPool();
       return (await this.#pool.run(job, { signal: controller.signal })) as TextJobResult;
     } catch {
       this.#isReady = false;
