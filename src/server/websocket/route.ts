@@ -7,6 +7,7 @@ import { callerOf } from "../http/caller.ts";
 import { sendApiError } from "../http/error-replies.ts";
 import type { ServerContext } from "../server-context.ts";
 import { WebSocketConnection } from "./connection.ts";
+import { ignoreForeignUpgrades } from "./foreign-upgrade.ts";
 
 /** RFC 6455 close code "service restart": come back on a new connection. */
 const serviceRestart = 1012;
@@ -29,6 +30,7 @@ export async function registerWebSocketPlugin(app: FastifyInstance, limits: WebS
       app.websocketServer.close(() => done());
     },
   });
+  ignoreForeignUpgrades(app.server);
 }
 
 /** GET /v1/ws. The upgrade passes the same guards as any request. */
