@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { ApiError } from "../api-error.ts";
 import { errorHeaders, toApiError } from "../error-mapping.ts";
+import { discardBody } from "./discard-body.ts";
 import { allowedMethods } from "./route-table.ts";
 import type { RouteTable } from "./route-table.ts";
 
@@ -11,9 +12,10 @@ export function sendApiError(reply: FastifyReply, error: ApiError): FastifyReply
 
 /** Every failure leaves as an ApiError's body; what was not foreseen is logged, as it is our defect. */
 export function registerErrorReplies(app: FastifyInstance, routes: RouteTable): void {
-  app.setErrorHandler((error, request, reply) => {
+  app.setErrorHandler(async (error, request, reply) => {
     const apiError = toApiError(error);
     if (apiError.status === 500) request.log.error({ err: error }, "request failed");
+    if (apiError.status === 413) await discardBody(request.raw);
     return sendApiError(reply, apiError);
   });
   app.setNotFoundHandler((request, reply) => sendApiError(reply, notFoundOf(request, reply, routes)));
