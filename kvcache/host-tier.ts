@@ -1,6 +1,7 @@
 import type { BlockTable } from "./block-table.ts";
-import type { CacheOp } from "./cache-op.ts";
-import type { HostSegment, PrefixCache, PrefixNode } from "./prefix-cache.ts";
+import type { CacheOp, HostSlot } from "./cache-op.ts";
+import { numPinned, pinPath } from "./pins.ts";
+import type { HostSegment, PrefixCache, PrefixKey, PrefixNode } from "./prefix-cache.ts";
 
 /** Blocks copied at once: few copies, for each scans the whole pool, and small ones, for they are restored whole. */
 export const DEFAULT_SEGMENT_BLOCKS = 8;
@@ -57,11 +58,50 @@ export class HostTier {
   save({ seqId, path }: BlockTable, startBlock: number, nowMs: number): void {
     if (!this.isOn) return;
     this.touch(path.at(-1));
-    for (const { start, nodes } of findMissing(path, startBlock, this.#options.segmentBlocks)) {
+    for (const { start, nodes } of findMissing(path, startBlock, {
+      maxLength: this.#options.segmentBlocks,
+      nowMs,
+    })) {
       if (!this.#makeRoom(nodes.length, path, nowMs)) break;
       this.#add(seqId, start, nodes);
     }
     this.touch(path.at(-1));
+  }
+
+  /** Copies the pinned start of a table even where the pool has it too, so that nothing can take it away. */
+  savePinned(table: BlockTable, nowMs: number): void {
+    const path = table.path.slice(0, numPinned(table.path, nowMs));
+    if (path.length > 0) this.save({ ...table, path }, 0, nowMs);
+  }
+
+  /** Copies of pinned blocks. */
+  *pinned(nowMs: number): Iterable<HostSegment> {
+    for (const segment of this.#segments.values()) {
+      if (segment.nodes[0]!.pinnedUntilMs > nowMs) yield segment;
+    }
+  }
+
+  /**
+   * Takes in a copy that was kept outside this process, of the blocks of `key` from `startBlock` on, and pins it.
+   * Returns the slot where its bytes belong; null when it is known, leads on from nothing, or there is no room.
+   */
+  adopt(key: PrefixKey, startBlock: number, untilMs: number): HostSlot | null {
+    const { prefixes, blockSize, maxBlocks } = this.#options;
+    const numBlocks = Math.floor(key.tokens.length / blockSize) - startBlock;
+    const path = prefixes.match(key, startBlock);
+    if (path.length < startBlock || this.#numUsed + numBlocks > maxBlocks) return null;
+    while (path.length < startBlock + numBlocks) {
+      const node = prefixes.extend(path, key);
+      if (node === null || node.hosted !== null) break;
+      path.push(node);
+    }
+    const nodes = path.slice(startBlock);
+    if (nodes.length === numBlocks) {
+      pinPath(path, untilMs);
+      return this.#register(startBlock, nodes).slot;
+    }
+    for (const node of nodes.toReversed()) this.prune(node);
+    return null;
   }
 
   /** Copies back the blocks of `match` that follow the table's path, as far as whole segments fit into its blocks. */
@@ -100,16 +140,21 @@ export class HostTier {
   }
 
   #add(seqId: number, startBlock: number, nodes: readonly PrefixNode[]): void {
-    const segment = { slot: this.#nextSlot++, startBlock, nodes };
-    for (const node of nodes) node.hosted = segment;
-    this.#segments.set(segment.slot, segment);
-    this.#numUsed += nodes.length;
+    const segment = this.#register(startBlock, nodes);
     const { blockSize, emit } = this.#options;
     const range = {
       fromPosition: startBlock * blockSize,
       toPosition: (startBlock + nodes.length) * blockSize,
     };
     emit({ kind: "save", slot: segment.slot, seqId, ...range });
+  }
+
+  #register(startBlock: number, nodes: readonly PrefixNode[]): HostSegment {
+    const segment = { slot: this.#nextSlot++, startBlock, nodes };
+    for (const node of nodes) node.hosted = segment;
+    this.#segments.set(segment.slot, segment);
+    this.#numUsed += nodes.length;
+    return segment;
   }
 
   /** Discards the least recently used that are neither pinned nor part of `path`; false, and no effect, when that is not enough. */
@@ -145,15 +190,20 @@ interface MissingRun {
   readonly nodes: readonly PrefixNode[];
 }
 
-/** Runs of blocks that only this path's sequence holds, cut at multiples of `maxLength`. */
+/** What others hold is not about to be lost, and is copied only to be safe. */
+function needsCopy({ hosted, holders, pinnedUntilMs }: PrefixNode, nowMs: number): boolean {
+  return hosted === null && (holders.size === 1 || pinnedUntilMs > nowMs);
+}
+
+/** Runs of blocks that need a copy, cut at multiples of `maxLength`. */
 function* findMissing(
   path: readonly PrefixNode[],
   startBlock: number,
-  maxLength: number,
+  { maxLength, nowMs }: { readonly maxLength: number; readonly nowMs: number },
 ): Iterable<MissingRun> {
   let start = startBlock;
   for (let end = startBlock; end <= path.length; end += 1) {
-    const isMissing = end < path.length && path[end]!.hosted === null && path[end]!.holders.size === 1;
+    const isMissing = end < path.length && needsCopy(path[end]!, nowMs);
     if (isMissing && end % maxLength !== 0) continue;
     if (end > start) yield { start, nodes: path.slice(start, end) };
     start = isMissing ? end : end + 1;

@@ -2,7 +2,7 @@ import type { Admission, AdmissionRequest } from "./admission.ts";
 import { BlockPool, type BlockCounts } from "./block-pool.ts";
 import type { BlockTable } from "./block-table.ts";
 import type { CacheOp, SeqId } from "./cache-op.ts";
-import { type HostBlockCounts, HostTier, DEFAULT_SEGMENT_BLOCKS } from "./host-tier.ts";
+import { HostTier, DEFAULT_SEGMENT_BLOCKS } from "./host-tier.ts";
 import { findViolations } from "./integrity.ts";
 import type { KvCacheOptions } from "./kv-cache-options.ts";
 import { NullPrefixCache } from "./null-prefix-cache.ts";
@@ -21,11 +21,11 @@ import { SeqIdPool } from "./seq-id-pool.ts";
  * What is evicted moves to host memory (HostTier), which is also how a preempted sequence is parked.
  */
 export class KvCacheManager {
+  readonly host: HostTier;
   readonly #options: KvCacheOptions;
   readonly #pool: BlockPool;
   readonly #seqIds: SeqIdPool;
   readonly #prefixes: PrefixCache;
-  readonly #host: HostTier;
   readonly #tables = new Map<SeqId, BlockTable>();
   /** Retained branches, least recently used first. */
   readonly #branches = new Map<SeqId, BlockTable>();
@@ -37,7 +37,7 @@ export class KvCacheManager {
     this.#pool = new BlockPool(options.numBlocks);
     this.#seqIds = new SeqIdPool(options.numSeqIds);
     this.#prefixes = options.canShare ? new RadixPrefixCache(options.blockSize) : new NullPrefixCache();
-    this.#host = new HostTier({
+    this.host = new HostTier({
       maxBlocks: options.canShare && options.canTrim ? (options.maxHostBlocks ?? 0) : 0,
       blockSize: options.blockSize,
       segmentBlocks: options.hostSegmentBlocks ?? DEFAULT_SEGMENT_BLOCKS,
@@ -56,10 +56,6 @@ export class KvCacheManager {
 
   counts(): BlockCounts {
     return this.#pool.counts();
-  }
-
-  hostCounts(): HostBlockCounts {
-    return this.#host.counts();
   }
 
   /** The time, for pins that run out. */
@@ -97,7 +93,7 @@ export class KvCacheManager {
     if (shared.length > 0) this.#share(shared, table);
     this.#append(table, numNewBlocks);
     // Looked up again: making room may have moved blocks to the host, or from there to oblivion.
-    if (request.useCachedPrefix && this.#host.isOn) this.#host.restore(table, this.#match(key));
+    if (request.useCachedPrefix && this.host.isOn) this.host.restore(table, this.#match(key));
     const { blockSize } = this.#options;
     if (pin !== null) pinPath(table.path.slice(0, Math.floor(pin.numTokens / blockSize)), pin.untilMs);
     return {
@@ -122,8 +118,9 @@ export class KvCacheManager {
     const table = this.#table(seqId);
     const { blockSize } = this.#options;
     while ((table.path.length + 1) * blockSize <= numComputedTokens) {
-      const node = this.#prefixes.extend(table.path, table.key, seqId);
+      const node = this.#prefixes.extend(table.path, table.key);
       if (node === null) return;
+      node.holders.add(seqId);
       table.path.push(node);
       if (table.path.length * blockSize <= (table.pin?.numTokens ?? 0)) pinPath([node], table.pin!.untilMs);
       this.#dropCoveredBranch(table);
@@ -142,6 +139,7 @@ export class KvCacheManager {
   /** Ends a sequence's run. With `retain` its full computed blocks stay as a cached branch. */
   release(seqId: SeqId, options: { readonly retain: boolean }): void {
     const table = this.#table(seqId);
+    this.host.savePinned(table, this.#nowMs);
     if (options.retain && this.#options.canTrim && !isCovered(table)) this.#retain(table);
     else this.#drop(table);
     this.#evict(this.#pool.numCached - this.#options.maxCachedBlocks);
@@ -149,7 +147,7 @@ export class KvCacheManager {
 
   /** Host memory could take all blocks of this sequence. */
   canPark(seqId: SeqId): boolean {
-    return this.#table(seqId).path.length <= this.#host.counts().total && this.#host.isOn;
+    return this.#table(seqId).path.length <= this.host.counts().total && this.host.isOn;
   }
 
   /** The operations since the last call, in order. */
@@ -166,8 +164,8 @@ export class KvCacheManager {
       tables: this.#tables,
       branches: this.#branches,
       nodes: [...this.#prefixes.nodes()],
-      segments: [...this.#host.segments],
-      hostCounts: this.#host.counts(),
+      segments: [...this.host.segments],
+      hostCounts: this.host.counts(),
       numUsedCells,
     });
   }
@@ -205,7 +203,7 @@ export class KvCacheManager {
     const branches = [...this.#branches.values()];
     const oldest = branches.find((branch) => numPinned(branch.path, this.#nowMs) === 0) ?? branches[0];
     if (oldest === undefined) return null;
-    this.#host.save(oldest, 0, this.#nowMs);
+    this.host.save(oldest, 0, this.#nowMs);
     this.#drop(oldest);
     return this.#seqIds.take();
   }
@@ -257,7 +255,7 @@ export class KvCacheManager {
       if (table.path.length === table.blocks.length) {
         const node = table.path.pop()!;
         node.holders.delete(table.seqId);
-        this.#host.prune(node);
+        this.host.prune(node);
       }
       this.#pool.drop(table.blocks.pop()!, table.seqId, table.kind);
     }
@@ -280,8 +278,8 @@ export class KvCacheManager {
   /** A branch shortened to where another one covers it is not worth its sequence id. */
   #evictTail(branch: BlockTable, minBlocks: number, numSpared: number): void {
     // Whole segments, so that the next block needs no copy of its own.
-    const numKept = Math.max(numSpared, this.#host.alignDown(Math.max(0, branch.path.length - minBlocks)));
-    this.#host.save(branch, numKept, this.#nowMs);
+    const numKept = Math.max(numSpared, this.host.alignDown(Math.max(0, branch.path.length - minBlocks)));
+    this.host.save(branch, numKept, this.#nowMs);
     const isCoveredThere = numKept === 0 || branch.path[numKept - 1]!.holders.size > 1;
     if (isCoveredThere) this.#drop(branch);
     else this.#shorten(branch, numKept);

@@ -44,10 +44,10 @@ export interface PrefixCache {
    */
   match(key: PrefixKey, maxBlocks: number): PrefixNode[];
   /**
-   * Records that `seqId` has computed block `path.length` of the key, `path` being its nodes so far.
-   * Returns the new node, or null when this block cannot be indexed.
+   * The node of block `path.length` of the key, `path` being the nodes before it; a new one if need be, which the
+   * caller gives a copy. Null when this block cannot be indexed.
    */
-  extend(path: readonly PrefixNode[], key: PrefixKey, seqId: SeqId): PrefixNode | null;
+  extend(path: readonly PrefixNode[], key: PrefixKey): PrefixNode | null;
   /** Forgets a node of which there is no copy any more. */
   remove(node: PrefixNode): void;
   /** All nodes in the tree, for the integrity check. */

@@ -1,4 +1,3 @@
-import type { SeqId } from "./cache-op.ts";
 import { hashBlock } from "./hash-block.ts";
 import type { PrefixCache, PrefixKey, PrefixNode } from "./prefix-cache.ts";
 
@@ -24,11 +23,9 @@ export class RadixPrefixCache implements PrefixCache {
     return path;
   }
 
-  extend(path: readonly PrefixNode[], key: PrefixKey, seqId: SeqId): PrefixNode | null {
+  extend(path: readonly PrefixNode[], key: PrefixKey): PrefixNode | null {
     const parent = path.at(-1) ?? this.#root(key.cacheSalt);
-    const node = this.#find(parent, key.tokens, path.length) ?? this.#insert(parent, key.tokens, path.length);
-    node?.holders.add(seqId);
-    return node;
+    return this.#find(parent, key.tokens, path.length) ?? this.#insert(parent, key.tokens, path.length);
   }
 
   remove(node: PrefixNode): void {

@@ -162,7 +162,7 @@ export class Scheduler {
       numWaiting: this.#roster.numWaiting,
       numWaitingTokens: this.#roster.numWaitingTokens,
       blocks: this.#kv.counts(),
-      hostBlocks: this.#kv.hostCounts(),
+      hostBlocks: this.#kv.host.counts(),
       ...this.#roster.counters,
       numPromptTokensComputed: this.#numPromptTokensComputed,
       numGeneratedTokens: this.#numGeneratedTokens,

@@ -11,6 +11,12 @@ export class HostCopy {
     this.address = koffi.alloc("uint8_t", sizeBytes) as Pointer;
   }
 
+  static from(bytes: Uint8Array): HostCopy {
+    const copy = new HostCopy(bytes.length);
+    copy.bytes.set(bytes);
+    return copy;
+  }
+
   /** A view of the bytes, valid until free(). */
   get bytes(): Uint8Array {
     return new Uint8Array(koffi.view(this.address, this.sizeBytes));

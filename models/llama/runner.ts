@@ -15,7 +15,7 @@ import type { RowLogprobs } from "../sampling/logprobs.ts";
 import { rowLogprobs } from "../sampling/logprobs.ts";
 import { Sampler } from "../sampling/sampler.ts";
 import type { Context } from "./context.ts";
-import type { HostCopy } from "./host-copy.ts";
+import { HostCopy } from "./host-copy.ts";
 import type { Model } from "./model.ts";
 
 /** A row of logits to be read after a call: that of `tokens[position]` of the batch row. */
@@ -80,6 +80,11 @@ export class LlamaModelRunner implements ModelRunner {
   /** The bytes of a host slot in the library's format; a view, valid until the slot is discarded. */
   hostCopy(slot: HostSlot): Uint8Array {
     return this.#hostCopy(slot).bytes;
+  }
+
+  /** Fills a host slot with bytes that `hostCopy` gave, here or in an earlier process with the same model and settings. */
+  loadHostCopy(slot: HostSlot, bytes: Uint8Array): void {
+    this.#hostCopies.set(slot, HostCopy.from(bytes));
   }
 
   /** Takes effect with the next call. */

@@ -2,6 +2,7 @@ import { KvCacheManager } from "../../kvcache/kv-cache-manager.ts";
 import type { KvCacheOptions } from "../../kvcache/kv-cache-options.ts";
 import { LibraryError } from "../../models/llama/library.ts";
 import { loadRunner } from "../../models/llama/load-runner.ts";
+import type { LlamaModelRunner } from "../../models/llama/runner.ts";
 import { ModelLoadError } from "../../models/llama/model-load-error.ts";
 import { MemoryPlanError } from "../../models/memory-plan.ts";
 import { probeRam } from "../../models/memory-probe.ts";
@@ -9,6 +10,7 @@ import type { ModelRunner } from "../../models/model-runner.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import type { StepTimeModel } from "../../scheduler/step-time-model.ts";
 import { Scheduler } from "../../scheduler/scheduler.ts";
+import { attachDiskTier, type AttachedDiskTier } from "./attach-disk-tier.ts";
 import { calibrate } from "./calibration.ts";
 import { measureCopyCost } from "./copy-cost.ts";
 import { ModelRefusedError, runEngineProcess, type LoadedEngine } from "./engine-process.ts";
@@ -42,12 +44,31 @@ function load(send: (message: FromEngine) => void, settings: EngineSettings): Lo
     send({ type: "threads", numThreads, reason });
   });
   const saveStepTimes = learnStepTimes(governed, scheduler.stepTimes, settings.stepTimesDir);
+  // Calibration leaves the memory empty, so it comes first.
+  const disk = keepPrefixes(runner, kvCache, settings);
   return {
     runner: governed,
     scheduler,
-    notes: [...notes, cacheNote, describeTarget(info, scheduler.stepTimes, settings.targetItlMs)],
-    onShutdown: saveStepTimes,
+    notes: [
+      ...notes,
+      cacheNote,
+      ...(disk?.notes ?? []),
+      describeTarget(info, scheduler.stepTimes, settings.targetItlMs),
+    ],
+    onShutdown: () => {
+      saveStepTimes();
+      disk?.flush();
+    },
   };
+}
+
+/** Pinned prefixes are kept on disk where host memory holds copies of them. */
+function keepPrefixes(
+  runner: LlamaModelRunner,
+  { host }: KvCacheManager,
+  { disk, runner: { modelPath } }: EngineSettings,
+): AttachedDiskTier | null {
+  return host.isOn && disk.maxBytes > 0 ? attachDiskTier({ disk, modelPath, runner, host }) : null;
 }
 
 /** Host memory is used where parking a sequence there is cheaper than computing it again. */

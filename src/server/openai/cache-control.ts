@@ -6,13 +6,16 @@ import type { TextService } from "../dependencies.ts";
 import { isRecord } from "../schemas/record.ts";
 
 const MINUTE_MS = 60_000;
-const ttlsMs: Readonly<Record<string, number>> = { "5m": 5 * MINUTE_MS, "1h": 60 * MINUTE_MS };
+const ttlsMs: ReadonlyMap<unknown, number> = new Map([
+  ["5m", 5 * MINUTE_MS],
+  ["1h", 60 * MINUTE_MS],
+]);
 
 /** Anthropic's field: the prompt up to where it stands is worth keeping. */
 export const cacheControlSchema = Type.Object(
   {
     type: Type.Enum(["ephemeral"]),
-    ttl: Type.Optional(Type.Enum(Object.keys(ttlsMs), { default: "5m" })),
+    ttl: Type.Optional(Type.Enum(["5m", "1h"], { default: "5m" })),
   },
   { description: "Keeps the computed prompt cached for that long after its last use." },
 );
@@ -51,8 +54,8 @@ function markOf(message: unknown, path: string): number | null {
 }
 
 function parseTtl(mark: unknown, path: string): number {
-  const ttlMs =
-    isRecord(mark) && mark["type"] === "ephemeral" ? ttlsMs[String(mark["ttl"] ?? "5m")] : undefined;
+  const isKnown = isRecord(mark) && mark["type"] === "ephemeral";
+  const ttlMs = isKnown ? ttlsMs.get(mark["ttl"] ?? "5m") : undefined;
   if (ttlMs !== undefined) return ttlMs;
   throw invalidValue(path, `'${path}' must be of type "ephemeral", with a 'ttl' of "5m" or "1h".`);
 }

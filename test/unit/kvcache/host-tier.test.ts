@@ -32,7 +32,7 @@ describe("HostTier", () => {
       { kind: "save", slot: 1, seqId: 0, fromPosition: 8, toPosition: 12 },
       { kind: "trim", seqId: 0, fromPosition: 0 },
     ]);
-    assert.deepEqual(kv.hostCounts(), { total: 8, used: 3 });
+    assert.deepEqual(kv.host.counts(), { total: 8, used: 3 });
     assert.equal(kv.counts().free, 8);
   });
 
@@ -49,7 +49,7 @@ describe("HostTier", () => {
       { kind: "save", slot: 3, seqId: 0, fromPosition: 16, toPosition: 20 },
       { kind: "trim", seqId: 0, fromPosition: 0 },
     ]);
-    assert.deepEqual(kv.hostCounts(), { total: 8, used: 5 });
+    assert.deepEqual(kv.host.counts(), { total: 8, used: 5 });
   });
 
   test("continues a prefix that the pool still has", () => {
@@ -98,11 +98,11 @@ describe("HostTier", () => {
   test("forgets what follows a prefix that is lost", () => {
     const kv = createTiered({ maxCachedBlocks: 2 });
     run(kv, range(0, 16));
-    assert.equal(kv.hostCounts().used, 2);
+    assert.equal(kv.host.counts().used, 2);
     const key = { tokens: range(0, 9), cacheSalt: "" };
     const { seqId } = kv.admit({ key, useCachedPrefix: true, numReserveBlocks: 0 })!;
     kv.release(seqId, { retain: false });
-    assert.equal(kv.hostCounts().used, 0);
+    assert.equal(kv.host.counts().used, 0);
     assert.ok(kv.takeOps().some((operation) => operation.kind === "discard" && operation.slot === 0));
     assert.deepEqual(kv.checkIntegrity(), []);
   });
@@ -110,7 +110,7 @@ describe("HostTier", () => {
   test("is off where memory cannot be shared or trimmed", () => {
     const kv = createTiered({ maxCachedBlocks: 0, canTrim: false });
     run(kv, range(0, 16));
-    assert.deepEqual(kv.hostCounts(), { total: 0, used: 0 });
+    assert.deepEqual(kv.host.counts(), { total: 0, used: 0 });
   });
 });
 
@@ -169,6 +169,29 @@ describe("A pinned prefix", () => {
     kv.unpin({ tokens: range(0, 16), cacheSalt: "" });
     run(kv, range(100, 16));
     assert.ok(!isKnown(kv, range(0, 4)) && isKnown(kv, range(100, 16)));
+  });
+
+  test("is copied when its sequence ends, whoever else holds it", () => {
+    const kv = createTiered();
+    run(kv, range(0, 12));
+    runPinned(kv, range(0, 12), 9, 100);
+    assert.deepEqual(
+      [...kv.host.pinned(99)].map(({ startBlock, nodes }) => [startBlock, nodes.length]),
+      [[0, 2]],
+    );
+    assert.deepEqual([...kv.host.pinned(100)], []);
+  });
+
+  test("can be taken in from outside, from its start on", () => {
+    const kv = createTiered();
+    const key = { tokens: range(0, 16), cacheSalt: "" };
+    assert.equal(kv.host.adopt(key, 2, 100), null);
+    assert.equal(kv.host.adopt({ ...key, tokens: range(0, 8) }, 0, 100), 0);
+    assert.equal(kv.host.adopt(key, 2, 100), 1);
+    assert.equal(kv.host.adopt(key, 2, 100), null, "it is known");
+    assert.equal(kv.host.adopt({ tokens: range(50, 24), cacheSalt: "" }, 0, 100), null, "there is no room");
+    assert.deepEqual(kv.checkIntegrity(), []);
+    assert.equal(run(kv, range(0, 17)), 16);
   });
 
   test("can be one that is cached already", () => {

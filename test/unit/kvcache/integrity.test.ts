@@ -20,7 +20,8 @@ function createState(): Broken {
   const seqId = seqIds.take()!;
   const key = { tokens: [1, 2, 3], cacheSalt: "" };
   const blocks = [pool.take(seqId)!, pool.take(seqId)!];
-  const path = [prefixes.extend([], key, seqId)!];
+  const path = [prefixes.extend([], key)!];
+  path[0]!.holders.add(seqId);
   const table: BlockTable = { seqId, key, blocks, path, pin: null, kind: "running" };
   const tables = new Map([[seqId, table]]);
   const state = {

@@ -14,8 +14,9 @@ function key(tokens: readonly number[], cacheSalt = ""): PrefixKey {
 function insert(cache: RadixPrefixCache, prefix: PrefixKey, seqId: number): PrefixNode[] {
   const path: PrefixNode[] = [];
   while ((path.length + 1) * BLOCK_SIZE <= prefix.tokens.length) {
-    const node = cache.extend(path, prefix, seqId);
+    const node = cache.extend(path, prefix);
     if (node === null) break;
+    node.holders.add(seqId);
     path.push(node);
   }
   return path;

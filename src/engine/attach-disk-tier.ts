@@ -1,0 +1,70 @@
+import { createHash } from "node:crypto";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import path from "node:path";
+import type { HostTier } from "../../kvcache/host-tier.ts";
+import type { LlamaModelRunner } from "../../models/llama/runner.ts";
+import type { ModelInfo } from "../../models/model-info.ts";
+import { DiskTier } from "./disk-tier.ts";
+
+export interface DiskSettings {
+  /** Parent of a folder for each model and its settings. */
+  readonly folder: string;
+  readonly maxBytes: number;
+}
+
+export interface AttachDiskTierOptions {
+  readonly disk: DiskSettings;
+  readonly modelPath: string;
+  readonly runner: LlamaModelRunner;
+  readonly host: HostTier;
+}
+
+export interface AttachedDiskTier {
+  /** Lines for the operator. */
+  readonly notes: readonly string[];
+  /** Writes what is not yet written; for the end of the process. */
+  readonly flush: () => void;
+}
+
+const SYNC_INTERVAL_MS = 1000;
+const HEAD_BYTES = 1 << 20;
+
+/** Loads the pinned prefixes that earlier runs kept, and keeps those of this run from now on. */
+export function attachDiskTier({ disk, modelPath, runner, host }: AttachDiskTierOptions): AttachedDiskTier {
+  const identity = identityOf(modelPath, runner.info);
+  const tier = new DiskTier({
+    folder: path.join(disk.folder, identity),
+    maxBytes: disk.maxBytes,
+    identity,
+    host,
+    copies: runner,
+    blockSize: runner.info.kvPool.blockSize,
+    now: () => performance.now(),
+  });
+  const numTokens = tier.load();
+  // Its turn comes between two steps, when nothing computes.
+  setInterval(() => void tier.sync(), SYNC_INTERVAL_MS).unref();
+  return {
+    notes: numTokens === 0 ? [] : [`${numTokens} tokens of pinned prefixes found on disk`],
+    flush: () => tier.flush(),
+  };
+}
+
+/** Changes whenever the bytes of a KV state could mean something else. */
+function identityOf(
+  modelPath: string,
+  { libraryVersion, backend, flashAttention, kvPool }: ModelInfo,
+): string {
+  const { blockSize, bytesPerToken, cacheTypeK, cacheTypeV } = kvPool;
+  const facts = [libraryVersion, backend, flashAttention, blockSize, bytesPerToken, cacheTypeK, cacheTypeV];
+  const hash = createHash("sha256").update(JSON.stringify(facts));
+  const file = openSync(modelPath, "r");
+  try {
+    const { size, mtimeMs } = fstatSync(file);
+    const head = Buffer.alloc(HEAD_BYTES);
+    hash.update(`${size} ${mtimeMs}`).update(head.subarray(0, readSync(file, head, 0, HEAD_BYTES, 0)));
+  } finally {
+    closeSync(file);
+  }
+  return hash.digest("hex").slice(0, 32);
+}

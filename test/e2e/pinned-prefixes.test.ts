@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import type { RunningServer } from "../../src/serve.ts";
+import { childPids, eventually, readMetric, startRealServer } from "../support/real-server.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
+
+const story = "Once upon a time there was a small house by the sea. ".repeat(8);
+
+async function post(server: RunningServer, path: string, body: object): Promise<unknown> {
+  const response = await fetch(`${server.url}${path}`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  const answer: unknown = await response.json();
+  assert.ok(response.ok, JSON.stringify(answer));
+  return answer;
+}
+
+interface Answer {
+  readonly choices: readonly { readonly text: string }[];
+  readonly usage: { readonly prompt_tokens_details: { readonly cached_tokens: number } };
+}
+
+async function complete(server: RunningServer, prompt: string): Promise<Answer> {
+  return (await post(server, "/v1/completions", { prompt, max_tokens: 8, temperature: 0 })) as Answer;
+}
+
+const isFile = (name: string | Buffer): boolean => String(name).endsWith(".kv");
+const numCached = (answer: Answer): number => answer.usage.prompt_tokens_details.cached_tokens;
+
+describe("a pinned prefix", () => {
+  it("is found again after a restart of the server, from disk", async () => {
+    const cache = temporaryFolder();
+    const first = await startRealServer({ cache });
+    const pinned = (await post(first, "/v1/prefixes", { prompt: story, ttl: 3600 })) as {
+      num_tokens: number;
+    };
+    const { text } = (await complete(first, `${story}The children`)).choices[0]!;
+    await first.close(0);
+    const second = await startRealServer({ cache });
+    const answer = await complete(second, `${story}The children`);
+    const numBlocks = Math.floor(pinned.num_tokens / second.model.kvPool.blockSize);
+    assert.equal(numCached(answer), numBlocks * second.model.kvPool.blockSize);
+    assert.ok((await readMetric(second.url, "headway_prefix_cache_hit_tokens_total", 'tier="host"')) > 0);
+    assert.ok(answer.choices[0]!.text.length > 0 && text.length > 0);
+    await second.close(0);
+  });
+
+  it(
+    "is found again by the engine that follows one that was killed",
+    { skip: process.platform !== "linux" && "reads /proc" },
+    async () => {
+      const cache = temporaryFolder();
+      const server = await startRealServer({ cache });
+      await post(server, "/v1/prefixes", { prompt: story, ttl: 3600 });
+      const numFiles = (): number =>
+        readdirSync(join(cache, "prefixes"), { recursive: true }).filter(isFile).length;
+      await eventually(async () => existsSync(join(cache, "prefixes")) && numFiles() > 0);
+      for (const pid of childPids("engine-main")) process.kill(pid, "SIGKILL");
+      await eventually(
+        async () => (await readMetric(server.url, "headway_engine_restarts_total")) > 0,
+        20_000,
+      );
+      await eventually(async () => (await fetch(`${server.url}/health/ready`)).ok, 20_000);
+      assert.ok(numCached(await complete(server, `${story}The children`)) > 0);
+      await server.close(0);
+    },
+  );
+});
