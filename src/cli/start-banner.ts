@@ -30,9 +30,16 @@ export function startBanner({ url, model, notes }: BannerFacts, config: Config):
   return `\n${table}\n\n${remarks}\n\n${curlLine(url, model.id, config)}\n`;
 }
 
-/** The library writes "?B" for models smaller than those it has names for. */
+/** The library guesses the size from the number of layers ("llama 256M Q4_1" for 135 million parameters). */
 function describe({ description, numParameters }: ModelInfo): string {
-  return description.replace("?B", `${Number((numParameters / 1e6).toPrecision(2))}M`);
+  return description.replace(/^(\S+) \S+/, `$1 ${formatCount(numParameters)}`);
+}
+
+function formatCount(numParameters: number): string {
+  const millions = numParameters / 1e6;
+  return millions < 1000
+    ? `${Number(millions.toPrecision(3))}M`
+    : `${Number((millions / 1000).toPrecision(3))}B`;
 }
 
 function plural(count: number, noun: string): string {

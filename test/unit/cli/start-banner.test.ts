@@ -8,8 +8,8 @@ import { loadConfig } from "../../../src/config/load-config.ts";
 const model: ModelInfo = {
   id: "toy's own",
   architecture: "llama",
-  description: "llama 4M Q8_0",
-  numParameters: 4_000_000,
+  description: "llama 256M Q4_K - Medium",
+  numParameters: 134_515_008,
   sizeBytes: 4 * 1024 * 1024,
   vocabSize: 4096,
   embeddingLength: 256,
@@ -50,7 +50,7 @@ function banner(flags: Readonly<Record<string, unknown>>, url = "http://127.0.0.
 test("says where, what and how much", () => {
   const text = banner({});
   assert.match(text, /listening +http:\/\/127\.0\.0\.1:8000\n/);
-  assert.match(text, /model +toy's own \(llama 4M Q8_0, 4 MiB\)/);
+  assert.match(text, /model +toy's own \(llama 135M Q4_K - Medium, 4 MiB\)/);
   assert.match(text, /backend +cpu: CPU, 2 threads/);
   assert.match(text, /KV pool +2048 blocks of 16 tokens = 32768 tokens, 32 MiB/);
   assert.match(text, /^ {2}weights {2}4 MiB\n {2}KV pool {2}32 MiB$/m);
