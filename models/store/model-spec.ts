@@ -64,11 +64,16 @@ export function parseRemoteSpec(spec: string): RemoteSpec {
 }
 
 function suggest(name: string): string {
+  return `did you mean ${nearestEntry(name)}? "headway models list" shows all; a file needs a path such as ./model.gguf`;
+}
+
+/** A name that begins so goes before one that is spelled alike: people leave the end out. */
+function nearestEntry(name: string): string | undefined {
   const wanted = name.toLowerCase();
-  const [nearest] = CATALOGUE.map((entry) => entry.name).sort(
-    (a, b) => distance(wanted, a.toLowerCase()) - distance(wanted, b.toLowerCase()),
-  );
-  return `did you mean ${nearest}? "headway models list" shows all; a file needs a path such as ./model.gguf`;
+  const names = CATALOGUE.map((entry) => entry.name);
+  const distances = new Map(names.map((known) => [known, distance(wanted, known.toLowerCase())]));
+  const nearest = names.sort((a, b) => (distances.get(a) ?? 0) - (distances.get(b) ?? 0));
+  return nearest.find((known) => known.toLowerCase().startsWith(wanted)) ?? nearest[0];
 }
 
 function parseHubSpec(spec: string): HubSpec {
