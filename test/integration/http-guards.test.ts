@@ -86,6 +86,8 @@ test("metrics can be put behind the key; the documentation is open and comes fro
   assert.equal(page.statusCode, 200);
   assert.doesNotMatch(page.body, /(src|href)="(https?:)?\/\//);
   assert.equal((await app.inject({ url: "/docs/js/scalar.js" })).statusCode, 200);
+  const missing = await app.inject({ url: "/docs/no-such-page" });
+  assert.deepEqual([missing.statusCode, missing.json().error.code], [404, "not_found"]);
 });
 
 test("tenants share no cached prefixes and salts cannot be forged", async (t) => {

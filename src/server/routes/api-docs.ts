@@ -1,6 +1,7 @@
 import swagger from "@fastify/swagger";
 import fastify from "fastify";
 import type { FastifyInstance } from "fastify";
+import { ApiError } from "../api-error.ts";
 
 const documentPath = "/openapi.json";
 
@@ -21,9 +22,14 @@ export async function registerApiDocs(app: FastifyInstance, version: string): Pr
   for (const path of ["/docs", "/docs/*"]) {
     app.get(path, { config: open, schema: { hide: true } }, async (request, reply) => {
       const page = await (await (viewer ??= createViewer())).inject({ url: request.url });
+      if (page.statusCode === 404) throw pageNotFound();
       return reply.code(page.statusCode).headers(page.headers).send(page.rawPayload);
     });
   }
+}
+
+function pageNotFound(): ApiError {
+  return new ApiError("There is no such page.", { status: 404, code: "not_found" });
 }
 
 /** An app of its own, made for the first visitor: its script is 5 MB, which few servers ever show to anyone. */
