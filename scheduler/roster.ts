@@ -52,6 +52,11 @@ export class Roster {
     return this.#queue.size > 0 || this.running.byUrgency.some((sequence) => sequence.isRunnable);
   }
 
+  /** All unfinished, in order of arrival. */
+  get sequences(): Iterable<Sequence> {
+    return this.#sequences.values();
+  }
+
   get(requestId: string): Sequence | undefined {
     return this.#sequences.get(requestId);
   }

@@ -15,6 +15,7 @@ import type {
 } from "./contracts.ts";
 import { Roster } from "./roster.ts";
 import { DEFAULT_PRIORITY_AGEING_MS, type SchedulerOptions } from "./scheduler-options.ts";
+import { takeSnapshot, type SchedulerSnapshot } from "./scheduler-snapshot.ts";
 import { Sequence } from "./sequence.ts";
 import { StepPlanner } from "./step-planner.ts";
 import { StepTimeModel } from "./step-time-model.ts";
@@ -156,6 +157,19 @@ export class Scheduler {
     return events;
   }
 
+  /** Step time to keep while sequences decode: the one asked for, else the one that the present load leads to. */
+  targetItlMs(): number {
+    const load = {
+      numDecodeRows: Math.max(1, this.#roster.running.size),
+      usedTokens: this.#kv.numHeldTokens,
+    };
+    return this.#options.targetItlMs ?? this.stepTimes.defaultItlMs(load);
+  }
+
+  snapshot(nowMs: number): SchedulerSnapshot {
+    return takeSnapshot({ roster: this.#roster, kv: this.#kv, order: this.#order }, nowMs);
+  }
+
   stats(): SchedulerStats {
     return {
       numRunning: this.#roster.running.size,
@@ -188,8 +202,8 @@ export class Scheduler {
     if (sample?.requestId !== sequence.requestId) throw new Error("samples are not in row order");
     sequence.tokens.push(sample.tokenId);
     this.#numGeneratedTokens += 1;
-    events.push({ kind: "token", sample });
     chargeOutput(sequence.account, 1);
+    events.push({ kind: "token", sample });
     const reason = sequence.finishReasonAfter(sample.tokenId, this.#eogTokenIds);
     if (reason !== null) this.#finish(sequence, reason, events);
   }

@@ -55,6 +55,7 @@ export class EngineChild {
     if (message.abort) (this.#outbox.abort ??= []).push(...message.abort);
     if (message.pause) (this.#outbox.pause ??= []).push(...message.pause);
     if (message.resume) (this.#outbox.resume ??= []).push(...message.resume);
+    if (message.snapshot) (this.#outbox.snapshot ??= []).push(...message.snapshot);
     if (this.#isFlushDue) return;
     this.#isFlushDue = true;
     setImmediate(() => {
@@ -98,6 +99,7 @@ type MutableToEngine = {
   abort?: string[];
   pause?: string[];
   resume?: string[];
+  snapshot?: number[];
 };
 
 function forEachLine(stream: NodeJS.ReadableStream | null, onLine: (line: string) => void): void {

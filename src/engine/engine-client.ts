@@ -4,6 +4,7 @@ import { ActiveGeneration, type GenerationPort, type StepMoment } from "./active
 import { admit, sizeOf, type AdmissionLimits } from "./admission.ts";
 import { Choice, type OutputAssembler } from "./choice.ts";
 import { EngineSupervisor, type SupervisorOptions } from "./engine-supervisor.ts";
+import { engineUnavailable, SnapshotRequests, type EngineSnapshot } from "./engine-snapshot.ts";
 import { Forecaster } from "./forecaster.ts";
 import { GenerationError } from "./generation.ts";
 import type {
@@ -17,6 +18,7 @@ import type {
   QueueState,
 } from "./generation.ts";
 import { patienceOf } from "./latency-targets.ts";
+import { NO_STATS } from "./no-stats.ts";
 import type { EngineObserver, FinishedRequest } from "./observer.ts";
 import type { FromEngine, SequenceOutput } from "./protocol.ts";
 import { QueueReporter } from "./queue-reporter.ts";
@@ -34,28 +36,13 @@ export interface EngineClientOptions {
   readonly now: () => number;
 }
 
-const NO_STATS: SchedulerStats = {
-  numRunning: 0,
-  numWaiting: 0,
-  numWaitingTokens: 0,
-  blocks: { total: 0, free: 0, cached: 0, used: 0 },
-  hostBlocks: { total: 0, used: 0 },
-  numPreemptions: 0,
-  numParks: 0,
-  numPromptTokensComputed: 0,
-  numPromptTokensCached: 0,
-  numPrefixQueryTokens: 0,
-  numPrefixHitTokens: 0,
-  numHostHitTokens: 0,
-  numGeneratedTokens: 0,
-};
-
 /** The server's view of its engine: admits generations, carries them over engine deaths, delivers their tokens. */
 export class EngineClient implements Engine, GenerationPort {
   readonly #options: EngineClientOptions;
   readonly #supervisor: EngineSupervisor;
   readonly #ledger: SequenceLedger;
   readonly #generations = new Set<ActiveGeneration>();
+  readonly #snapshots = new SnapshotRequests();
   readonly #forecaster: Forecaster;
   readonly #queueReporter: QueueReporter;
   #stats = NO_STATS;
@@ -78,6 +65,7 @@ export class EngineClient implements Engine, GenerationPort {
       hasWork: () => this.#ledger.hasRunnable(),
       onMessage: (message) => {
         if (message.type === "step") this.#onStep(message);
+        if (message.type === "snapshot") this.#snapshots.answer(message.id, message.snapshot);
         if (message.type === "ready") options.observer.onThreads(message.info.numThreads);
         if (message.type === "threads") options.observer.onThreads(message.numThreads);
       },
@@ -147,6 +135,12 @@ export class EngineClient implements Engine, GenerationPort {
     this.#supervisor.post({ unpin: [prefix], pin: others });
   }
 
+  async snapshot(): Promise<EngineSnapshot> {
+    if (this.#supervisor.state !== "ready") throw engineUnavailable();
+    const snapshot = await this.#snapshots.ask((id) => this.#supervisor.post({ snapshot: [id] }));
+    return this.#ledger.withRequestIds(snapshot);
+  }
+
   generate(request: GenerationRequest, sink: GenerationSink): Generation {
     this.#admit(request);
     const choices = this.#createChoices(request);
@@ -165,6 +159,7 @@ export class EngineClient implements Engine, GenerationPort {
     if (this.#generations.size > 0) await this.#idleWithin(graceMs);
     this.#failAll("shutting_down", "The server is shutting down.");
     await this.#supervisor.stop();
+    this.#snapshots.failAll();
   }
 
   abortSequences(sequenceIds: readonly string[]): void {
@@ -269,6 +264,7 @@ export class EngineClient implements Engine, GenerationPort {
 
   #onDeath(isSelfInflicted: boolean): void {
     this.#options.observer.onEngineRestart();
+    this.#snapshots.failAll();
     const culprit = this.#ledger.disconnect(isSelfInflicted);
     culprit?.generation.fail(
       new GenerationError("internal_error", "The engine crashed twice on this request; it was given up."),

@@ -3,6 +3,7 @@ import type { SamplingParams } from "../../scheduler/sampling-params.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import type { SchedulerStats } from "../../scheduler/contracts.ts";
 import type { Prediction } from "../../scheduler/queue-model.ts";
+import type { EngineSnapshot } from "./engine-snapshot.ts";
 
 /** One prompt, tokenized. */
 export interface Prompt {
@@ -195,6 +196,8 @@ export interface Engine {
   stats(): SchedulerStats;
   queue(): QueueState;
   forecast(request: ProspectiveRequest): Forecast;
+  /** Asks the engine process; rejects with GenerationError when there is none. */
+  snapshot(): Promise<EngineSnapshot>;
   /** Throws GenerationError when refused: nothing was queued then. */
   generate(request: GenerationRequest, sink: GenerationSink): Generation;
   /** Ends the pin of a prefix; `others` are those that go on and may begin with the same tokens. */

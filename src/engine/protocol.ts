@@ -6,6 +6,7 @@ import type {
   TokenLogprob,
 } from "../../scheduler/contracts.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
+import type { EngineSnapshot } from "./engine-snapshot.ts";
 
 /**
  * Messages between the server process and an engine process: JSON over the child's IPC channel.
@@ -17,6 +18,8 @@ export interface ToEngine {
   /** Slow readers: their sequences keep their blocks but get no rows until resumed. */
   readonly pause?: readonly string[];
   readonly resume?: readonly string[];
+  /** Ids of questions that are each answered with a snapshot. */
+  readonly snapshot?: readonly number[];
   /** Prefixes to keep no longer, then those that are to be kept nevertheless. */
   readonly unpin?: readonly PinnedPrefix[];
   readonly pin?: readonly PinnedPrefix[];
@@ -60,6 +63,7 @@ export type FromEngine =
   | { readonly type: "ready"; readonly info: ModelInfo; readonly notes: readonly string[] }
   /** The model cannot be served; one sentence. The engine exits after it and is not restarted. */
   | { readonly type: "refused"; readonly reason: string }
+  | { readonly type: "snapshot"; readonly id: number; readonly snapshot: EngineSnapshot }
   | {
       readonly type: "step";
       readonly outputs: readonly SequenceOutput[];

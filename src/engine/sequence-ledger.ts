@@ -1,5 +1,6 @@
 import type { ActiveGeneration } from "./active-generation.ts";
 import type { Choice } from "./choice.ts";
+import type { EngineSnapshot } from "./engine-snapshot.ts";
 import { Isolation } from "./isolation.ts";
 import type { ToEngine } from "./protocol.ts";
 import { WaitingWork, type WaitingItem } from "./waiting-work.ts";
@@ -43,6 +44,26 @@ export class SequenceLedger {
   /** Sequences that have never had rows, in order of arrival. */
   *queued(): Iterable<LedgerEntry> {
     for (const entry of this.#entries.values()) if (!entry.hasEverStarted) yield entry;
+  }
+
+  /** Names sequences as their clients know them; those that have ended keep the engine's name. */
+  withRequestIds(snapshot: EngineSnapshot): EngineSnapshot {
+    const rename = <T extends { readonly requestId: string }>(item: T): T => {
+      const entry = this.#entries.get(item.requestId);
+      if (entry === undefined) return item;
+      const { requestId, choices } = entry.generation;
+      const choice = choices.length > 1 ? `#${entry.choice.choiceIndex}` : "";
+      return { ...item, requestId: `${requestId}${choice}` };
+    };
+    return {
+      ...snapshot,
+      running: snapshot.running.map(rename),
+      waiting: snapshot.waiting.map(rename),
+      steps: snapshot.steps.map((step) => ({
+        ...step,
+        calls: step.calls.map((call) => ({ ...call, prefill: call.prefill.map(rename) })),
+      })),
+    };
   }
 
   get(sequenceId: string): LedgerEntry | undefined {

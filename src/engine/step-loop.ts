@@ -2,15 +2,14 @@ import type { Batch, SequenceEvent, SequenceRequest } from "../../scheduler/cont
 import type { Scheduler } from "../../scheduler/scheduler.ts";
 import type { ModelRunner } from "../../models/model-runner.ts";
 import type { FromEngine, SequenceOutput, ToEngine } from "./protocol.ts";
-
-type StepReport = Extract<FromEngine, { type: "step" }>;
+import { StepHistory } from "./step-history.ts";
 
 export interface StepLoopOptions {
   readonly scheduler: Scheduler;
   readonly runner: ModelRunner;
   /** Monotonic milliseconds. */
   readonly now: () => number;
-  readonly deliver: (report: StepReport) => void;
+  readonly deliver: (message: FromEngine) => void;
 }
 
 /** The engine's heart: one scheduler and one model, driven a step at a time. Does no waiting of its own. */
@@ -18,7 +17,8 @@ export class StepLoop {
   readonly #scheduler: Scheduler;
   readonly #runner: ModelRunner;
   readonly #now: () => number;
-  readonly #deliver: (report: StepReport) => void;
+  readonly #deliver: (message: FromEngine) => void;
+  readonly #history = new StepHistory();
 
   constructor(options: StepLoopOptions) {
     this.#scheduler = options.scheduler;
@@ -36,6 +36,7 @@ export class StepLoop {
     for (const requestId of message.resume ?? []) this.#scheduler.resume(requestId);
     for (const prefix of message.unpin ?? []) this.#scheduler.unpin(prefix);
     for (const prefix of message.pin ?? []) this.#scheduler.pin(prefix, now);
+    for (const id of message.snapshot ?? []) this.#answer(id, now);
   }
 
   /**
@@ -49,6 +50,7 @@ export class StepLoop {
     if (plan === null) return false;
     this.#runner.apply(plan.cacheOps);
     let scheduleMs = this.#now() - startMs;
+    this.#history.begin(plan, startMs, scheduleMs);
     for (const batch of plan.batches) {
       this.#run(batch, scheduleMs);
       scheduleMs = 0;
@@ -64,18 +66,24 @@ export class StepLoop {
     const executedMs = this.#now();
     const events = this.#scheduler.update(batch, result, executedMs, executedMs - startMs);
     const isDecode = batch.kind === "decode";
-    this.#deliver({
-      type: "step",
-      outputs: mergeEvents(events),
-      times: {
-        scheduleMs,
-        executeMs: executedMs - startMs,
-        updateMs: this.#now() - executedMs,
-        numDecodeRows: isDecode ? batch.rows.length : 0,
-        numPrefillTokens: isDecode ? 0 : batch.numTokens,
-      },
-      stats: this.#scheduler.stats(),
-    });
+    const times = {
+      scheduleMs,
+      executeMs: executedMs - startMs,
+      updateMs: this.#now() - executedMs,
+      numDecodeRows: isDecode ? batch.rows.length : 0,
+      numPrefillTokens: isDecode ? 0 : batch.numTokens,
+    };
+    this.#history.noteCall(times);
+    this.#deliver({ type: "step", outputs: mergeEvents(events), times, stats: this.#scheduler.stats() });
+  }
+
+  #answer(id: number, nowMs: number): void {
+    const snapshot = {
+      ...this.#scheduler.snapshot(nowMs),
+      targetItlMs: this.#scheduler.targetItlMs(),
+      steps: this.#history.records(nowMs),
+    };
+    this.#deliver({ type: "snapshot", id, snapshot });
   }
 
   /** A sequence that cannot run is answered, never allowed to take the process down. */

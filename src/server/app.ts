@@ -11,6 +11,7 @@ import { OriginPolicy } from "./http/origin-policy.ts";
 import { requestIdOf } from "./http/request-id.ts";
 import { recordRoutes } from "./http/route-table.ts";
 import { registerApiDocs } from "./routes/api-docs.ts";
+import { registerCapacityRoutes } from "./routes/capacity.ts";
 import { registerCompletionRoutes } from "./routes/completions.ts";
 import { registerHealthRoutes } from "./routes/health.ts";
 import { registerModelRoutes } from "./routes/models.ts";
@@ -38,6 +39,7 @@ export async function buildApp(dependencies: AppDependencies): Promise<FastifyIn
   registerTokenizerRoutes(app, context);
   registerPrefixRoutes(app, context);
   registerOperationRoutes(app, context);
+  registerCapacityRoutes(app, context);
   return app;
 }
 

@@ -1,5 +1,6 @@
 import type { PinnedPrefix, SchedulerStats, TokenLogprob } from "../../scheduler/contracts.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
+import type { EngineSnapshot } from "../../src/engine/engine-snapshot.ts";
 import { GenerationError } from "../../src/engine/generation.ts";
 import type {
   DeliveredToken,
@@ -131,6 +132,11 @@ export class FakeEngine implements Engine {
 
   unpin(prefix: PinnedPrefix, others: readonly PinnedPrefix[]): void {
     this.unpinned.push({ prefix, others });
+  }
+
+  async snapshot(): Promise<EngineSnapshot> {
+    const { blocks } = this.stats();
+    return { running: [], waiting: [], numWaiting: 0, tenants: [], blocks, targetItlMs: 50, steps: [] };
   }
 
   generate(request: GenerationRequest, sink: GenerationSink): Generation {

@@ -1,0 +1,188 @@
+import assert from "node:assert/strict";
+import { connect, type Socket } from "node:net";
+import { after, before, describe, it } from "node:test";
+import type { RunningServer } from "../../src/serve.ts";
+import { eventually, readMetric, startRealServer } from "../support/real-server.ts";
+
+const NUM_ROWS = 2;
+const KEYS = ["key-of-ann", "key-of-bob"] as const;
+
+interface Capacity {
+  readonly max_model_len: number;
+  readonly itl_target_ms: number;
+  readonly kv: {
+    readonly block_size: number;
+    readonly num_blocks: number;
+    readonly blocks: Record<string, number>;
+  };
+  readonly contexts: readonly { tokens: number; users: number; users_with_sharing: number }[];
+  readonly prediction?: Record<string, number>;
+}
+
+interface SequenceReport {
+  readonly id: string;
+  readonly tenant: string;
+  readonly status: string;
+  readonly blocks: number;
+}
+
+interface Debug {
+  readonly running: readonly SequenceReport[];
+  readonly waiting: readonly SequenceReport[];
+  readonly tenants: readonly { tenant: string; service: number; blocks: number }[];
+  readonly steps: readonly {
+    step: number;
+    calls: readonly { kind: string; rows: number; tokens: number }[];
+  }[];
+}
+
+describe("what the scheduler tells and does, on the real engine", () => {
+  let server: RunningServer;
+
+  before(async () => {
+    server = await startRealServer({
+      "api-key": KEYS.join(","),
+      "kv-memory": "32MiB",
+      "max-model-len": "4096",
+      "max-num-seqs": String(NUM_ROWS),
+      "stream-buffer-soft": "1KiB",
+      "slow-reader-timeout": "60s",
+    });
+  });
+
+  after(async () => {
+    await server.close(0);
+  });
+
+  const get = async (path: string, key: string | null = KEYS[0]): Promise<Response> =>
+    fetch(`${server.url}${path}`, key === null ? {} : { headers: { authorization: `Bearer ${key}` } });
+  const debug = async (): Promise<Debug> => (await (await get("/debug/scheduler")).json()) as Debug;
+
+  /** A stream that runs until it is aborted or has written its tokens. */
+  const stream = async (key: string, body: object): Promise<{ response: Response; stop: () => void }> => {
+    const controller = new AbortController();
+    const response = await fetch(`${server.url}/v1/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: `Bearer ${key}` },
+      body: JSON.stringify({ prompt: "Once upon a time", stream: true, ignore_eos: true, ...body }),
+      signal: controller.signal,
+    });
+    return { response, stop: () => controller.abort() };
+  };
+
+  const numSlowClients = async (): Promise<number> =>
+    Number(/^headway_slow_clients (\d+)$/m.exec(await (await get("/metrics")).text())?.[1]);
+  const idle = (): Promise<void> => eventually(async () => (await debug()).running.length === 0);
+
+  it("asks for the key", async () => {
+    for (const path of ["/capacity", "/debug/scheduler"]) assert.equal((await get(path, null)).status, 401);
+  });
+
+  it("GET /capacity: what fits, and what would become of a request", async () => {
+    const capacity = (await (await get("/capacity")).json()) as Capacity;
+    const { block_size: blockSize, num_blocks: numBlocks } = capacity.kv;
+    assert.deepEqual(
+      capacity.contexts.map(({ tokens }) => tokens),
+      [1024, 2048, 4096],
+    );
+    for (const { tokens, users, users_with_sharing: shared } of capacity.contexts) {
+      assert.equal(users, Math.min(NUM_ROWS, Math.floor(numBlocks / Math.ceil(tokens / blockSize))));
+      assert.ok(shared >= users);
+    }
+    assert.ok(capacity.itl_target_ms > 0);
+    assert.equal(capacity.prediction, undefined);
+    const asked = (await (await get("/capacity?prompt_tokens=50&max_tokens=10")).json()) as Capacity;
+    const prediction = asked.prediction ?? {};
+    assert.equal(prediction["queue_position"], 1);
+    for (const key of ["queue_ms", "ttft_ms", "tpot_ms", "total_ms"]) assert.ok(prediction[key]! >= 0, key);
+    for (const query of ["prompt_tokens=0", "prompt_tokens=x", "prompt_tokens=4096", "prompt_tokens=1&n=0"]) {
+      assert.equal((await get(`/capacity?${query}`)).status, 400, query);
+    }
+  });
+
+  it("GET /debug/scheduler: who runs, who waits, whose blocks, which steps; no word of a prompt", async () => {
+    const streams = await Promise.all([
+      stream(KEYS[0], { max_tokens: 1000 }),
+      stream(KEYS[1], { max_tokens: 1000 }),
+    ]);
+    const waiting = stream(KEYS[1], { max_tokens: 1000, return_progress: true });
+    await eventually(async () => (await debug()).waiting.length === 1);
+    const response = await get("/debug/scheduler");
+    const text = await response.text();
+    assert.doesNotMatch(text, /Once|upon|key-of/);
+    const report = JSON.parse(text) as Debug;
+    assert.equal(report.running.length, NUM_ROWS);
+    assert.equal(new Set(report.running.map(({ tenant }) => tenant)).size, 2);
+    assert.ok(report.running.every(({ id, blocks }) => id.startsWith("cmpl-") && blocks > 0));
+    assert.ok(report.tenants.every(({ service, blocks }) => service > 0 && blocks > 0));
+    assert.ok(report.steps.length > 0 && report.steps.length <= 200);
+    const numbers = report.steps.map(({ step }) => step);
+    assert.deepEqual(
+      numbers,
+      numbers.toSorted((left, right) => left - right),
+    );
+    assert.ok(
+      report.steps.some(({ calls }) => calls.some(({ kind, tokens }) => kind === "prefill" && tokens > 1)),
+    );
+    for (const { stop } of streams) stop();
+    (await waiting).stop();
+    await idle();
+  });
+
+  it("tells a waiting client its place, as a comment before the answer", async () => {
+    const running = await Promise.all([
+      stream(KEYS[0], { max_tokens: 1000 }),
+      stream(KEYS[0], { max_tokens: 1000 }),
+    ]);
+    // Readers that do not read keep their rows until told otherwise.
+    const { response, stop } = await stream(KEYS[0], { max_tokens: 2, return_progress: true });
+    const text = await response.text();
+    stop();
+    for (const { stop: end } of running) end();
+    const numPlaces = text.split("\n").filter((line) => line.startsWith(": queue position=")).length;
+    assert.ok(text.endsWith("data: [DONE]\n\n"));
+    // It depends on the machine whether the wait lasts for the second after which the first report comes.
+    for (const line of text.split("\n").filter((part) => part.startsWith(":"))) {
+      assert.match(line, /^:$|^: queue position=1 eta_ms=\d+$/);
+    }
+    assert.ok(numPlaces <= 60);
+    await idle();
+  });
+
+  it("a reader that does not read is paused and gives its row to others", async () => {
+    const stuck = await openStuckStream(server.url);
+    await eventually(async () => (await numSlowClients()) === 1, 30_000);
+    await eventually(async () => (await debug()).running.every(({ status }) => status === "paused"));
+    const others = await Promise.all([
+      stream(KEYS[1], { max_tokens: 20 }),
+      stream(KEYS[1], { max_tokens: 20 }),
+    ]);
+    for (const { response } of others) assert.ok((await response.text()).endsWith("data: [DONE]\n\n"));
+    assert.ok((await readMetric(server.url, "vllm:num_preemptions_total")) > 0, "it gave up its row");
+    stuck.destroy();
+    await eventually(async () => (await numSlowClients()) === 0);
+    await idle();
+  });
+});
+
+/** Asks for many long chunks and never reads one. */
+async function openStuckStream(url: string): Promise<Socket> {
+  const { hostname, port } = new URL(url);
+  const body = JSON.stringify({
+    messages: [{ role: "user", content: "Once upon a time" }],
+    stream: true,
+    ignore_eos: true,
+    max_tokens: 3500,
+    logprobs: true,
+    top_logprobs: 20,
+    timings_per_token: true,
+  });
+  const socket = connect({ host: hostname, port: Number(port) });
+  await new Promise<void>((resolve) => socket.once("connect", () => resolve()));
+  socket.pause();
+  socket.write(
+    `POST /v1/chat/completions HTTP/1.1\r\nHost: ${hostname}:${port}\r\nAuthorization: Bearer ${KEYS[0]}\r\n` +
+      `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+  return socket;
+}
