@@ -91,7 +91,8 @@ export class StepPlanner {
   #admitBefore(next: Sequence | undefined, ahead: readonly Sequence[]): Sequence | undefined {
     for (let numPassedOver = 0; numPassedOver < MAX_PASSED_OVER; numPassedOver += 1) {
       const waiting = this.#roster.nextWaiting();
-      if (waiting === null || (next !== undefined && this.#order.compare(next, waiting) < 0)) return undefined;
+      if (waiting === null || (next !== undefined && this.#order.compare(next, waiting) < 0))
+        return undefined;
       if (!this.#isLed(waiting, ahead)) return this.#admit(waiting) ? waiting : undefined;
       this.#roster.passOver(waiting);
     }

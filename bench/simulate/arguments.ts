@@ -32,7 +32,7 @@ Machine
 Workload
   --workload NAME            ${WORKLOADS.join(", ")} (poisson)
   --requests N               at most so many (10000; of a trace: all)
-  --load S                   arrivals as a share of what the machine (or all replicas) can do, estimated (0.7)
+  --load S                   arrivals as a share of what the machine (the largest fleet) can do, estimated (0.7)
   --rate R                   arrivals a second, instead of --load
   --trace FILE               Azure CSV, Mooncake JSONL or own JSONL, .gz too; implies --workload trace
   --scale-length S           multiplies a trace's token counts (1)

@@ -39,12 +39,15 @@ class Calibration {
   readonly #options: CalibrationOptions;
   readonly #deadlineMs: number;
   readonly #tokens: number[];
+  /** Cells of the KV memory. */
+  readonly #capacity: number;
   #numUsedTokens = 0;
 
   constructor(options: CalibrationOptions) {
     this.#options = options;
     this.#deadlineMs = options.now() + options.budgetMs;
-    const { maxModelLen, vocabSize } = options.runner.info;
+    const { maxModelLen, vocabSize, kvPool } = options.runner.info;
+    this.#capacity = kvPool.numBlocks * kvPool.blockSize;
     this.#tokens = Array.from({ length: maxModelLen }, (_, position) => (position * 7919) % vocabSize);
   }
 
@@ -67,8 +70,9 @@ class Calibration {
     return isFirst || this.#options.now() < this.#deadlineMs;
   }
 
-  /** Rows of sequences that begin empty, with ids from `firstSeqId` on. */
+  /** Rows of sequences that begin empty, with ids from `firstSeqId` on; none where the memory has no room for them. */
   #decode(numRows: number, firstSeqId = 0): void {
+    if (this.#numUsedTokens + numRows * NUM_DECODE_CALLS > this.#capacity) return;
     const batches = Array.from({ length: NUM_DECODE_CALLS }, (_, start): Batch => {
       const rows = Array.from({ length: numRows }, (__, index) => this.#row(firstSeqId + index, start, 1));
       return { kind: "decode", rows, numTokens: numRows };

@@ -52,7 +52,10 @@ describe("models by path and by name", () => {
       code: "offline",
       message: /SmolLM2-135M-Instruct\.Q4_1\.gguf.*headway models pull SmolLM2-135M-Instruct/,
     });
-    await assert.rejects(machine.resolve("SmolLM2"), { code: "unknown-model", message: /did you mean SmolLM2-135M-Instruct\?/ });
+    await assert.rejects(machine.resolve("SmolLM2"), {
+      code: "unknown-model",
+      message: /did you mean SmolLM2-135M-Instruct\?/,
+    });
   });
 
   test("a wrong package under a catalogue name is not accepted", async () => {

@@ -18,6 +18,8 @@ interface Arrival {
   readonly priority: number;
   readonly salt: boolean;
   readonly scores: boolean;
+  /** How long its prompt is kept, in milliseconds; 0 for no pin. */
+  readonly pinMs: number;
 }
 
 interface Disturbance {
@@ -41,6 +43,7 @@ const arrivals: fc.Arbitrary<Arrival> = fc.record({
   priority: fc.integer({ min: -1, max: 1 }),
   salt: fc.boolean(),
   scores: fc.nat(3).map((value) => value === 0),
+  pinMs: fc.constantFrom(0, 0, 5, 1000),
 });
 
 const actions: fc.Arbitrary<Action> = fc.oneof(
@@ -73,7 +76,7 @@ type Settings = typeof settings extends fc.Arbitrary<infer T> ? T : never;
 type Capabilities = Pick<KvCacheOptions, "canShare" | "canTrim">;
 
 function toRequest(arrival: Arrival, requestId: string): SequenceRequest {
-  const { prompt, promptLength, tail, maxTokens, priority, salt, scores } = arrival;
+  const { prompt, promptLength, tail, maxTokens, priority, salt, scores, pinMs } = arrival;
   return {
     requestId,
     tokens: [...range(300 + 100 * prompt, promptLength), 500 + tail],
@@ -87,6 +90,7 @@ function toRequest(arrival: Arrival, requestId: string): SequenceRequest {
     priority,
     tenantId: "",
     cacheSalt: salt ? "salt" : "",
+    ...(pinMs > 0 && { pin: { numTokens: promptLength, ttlMs: pinMs } }),
   };
 }
 

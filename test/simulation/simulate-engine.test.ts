@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { readArguments } from "../../bench/simulate/arguments.ts";
 import { runPolicy, type Scenario } from "../../bench/simulate/compare-policies.ts";
@@ -223,11 +224,10 @@ describe("Shared prefixes", () => {
   });
 
   test("of a trace's hashes are really shared: with memory for all, hits are the blocks seen before", () => {
-    const trace = {
-      path: "bench/traces/mooncake-conversation-1000.jsonl.gz",
-      scaleLength: 1 / 32,
-      scaleTime: 50,
-    };
+    const path = fileURLToPath(
+      new URL("../../../bench/traces/mooncake-conversation-1000.jsonl.gz", import.meta.url),
+    );
+    const trace = { path, scaleLength: 1 / 32, scaleTime: 50 };
     const all = {
       ...CPU_LIKE,
       maxModelLen: 16_384,

@@ -4,14 +4,16 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, describe, it } from "node:test";
 import { createFakeModelInfo, FakeModelRunner } from "../../models/fake-model-runner.ts";
+import type { ModelInfo } from "../../models/model-info.ts";
 import { StepTimeModel } from "../../scheduler/step-time-model.ts";
 import { calibrate } from "../../src/engine/calibration.ts";
 import { StepTimeStore } from "../../src/engine/step-time-store.ts";
 
 /** A runner whose calls take 5 ms + 1 ms a decode row, or 10 ms + 0.5 ms a prefill token, on a clock of its own. */
-function createTimedRunner() {
+function createTimedRunner(info?: ModelInfo) {
   const clock = { nowMs: 0, numCalls: 0 };
   const runner = new FakeModelRunner({
+    ...(info && { info }),
     onExecute: ({ kind, numTokens }) => {
       clock.numCalls++;
       clock.nowMs += kind === "decode" ? 5 + numTokens : 10 + numTokens / 2;
@@ -38,6 +40,18 @@ describe("calibrate", () => {
     assert.ok(stepTimes.decodeMs({ numDecodeRows: 1, usedTokens: 1 }) > 0);
     assert.ok(stepTimes.prefillMs(64, 0) > 0);
   });
+});
+
+describe("calibration of a small memory", () => {
+  for (const numBlocks of [1, 3, 16, 17]) {
+    it(`never asks for more than its ${numBlocks} blocks`, () => {
+      const numTokens = numBlocks * 16;
+      const info = createFakeModelInfo({ maxModelLen: numTokens, kvPool: { numBlocks } });
+      const { runner, now } = createTimedRunner(info);
+      calibrate({ runner, stepTimes: new StepTimeModel(), now, budgetMs: 10_000 });
+      assert.equal(runner.numUsedCells(), 0);
+    });
+  }
 });
 
 describe("StepTimeStore", () => {
