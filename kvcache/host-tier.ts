@@ -12,6 +12,8 @@ export interface HostTierOptions {
   readonly blockSize: number;
   /** Most blocks of one copy. */
   readonly segmentBlocks: number;
+  /** A copy always begins with the first block of its sequence, and takes the place of what a sequence has. */
+  readonly copiesWhole: boolean;
   readonly prefixes: PrefixCache;
   readonly emit: (operation: CacheOp) => void;
 }
@@ -62,7 +64,7 @@ export class HostTier {
       maxLength: this.#options.segmentBlocks,
       nowMs,
     })) {
-      if (!this.#makeRoom(nodes.length, path, nowMs)) break;
+      if (!this.#makeRoom(this.#numCopied(start, nodes.length), path, nowMs)) break;
       this.#add(seqId, start, nodes);
     }
     this.touch(path.at(-1));
@@ -89,7 +91,8 @@ export class HostTier {
     const { prefixes, blockSize, maxBlocks } = this.#options;
     const numBlocks = Math.floor(key.tokens.length / blockSize) - startBlock;
     const path = prefixes.match(key, startBlock);
-    if (path.length < startBlock || this.#numUsed + numBlocks > maxBlocks) return null;
+    if (path.length < startBlock || this.#numUsed + this.#numCopied(startBlock, numBlocks) > maxBlocks)
+      return null;
     while (path.length < startBlock + numBlocks) {
       const node = prefixes.extend(path, key);
       if (node === null || node.hosted !== null) break;
@@ -106,7 +109,24 @@ export class HostTier {
 
   /** Copies back the blocks of `match` that follow the table's path, as far as whole segments fit into its blocks. */
   restore(table: BlockTable, match: readonly PrefixNode[]): void {
-    const { path, seqId, blocks } = table;
+    if (this.#options.copiesWhole) this.#restoreWhole(table, match);
+    else this.#restoreSegments(table, match);
+    this.touch(table.path.at(-1));
+  }
+
+  /** One copy has it all: that of the deepest block. */
+  #restoreWhole({ path, seqId }: BlockTable, match: readonly PrefixNode[]): void {
+    const segment = match.at(-1)?.hosted ?? null;
+    if (segment === null || path.length >= match.length) return;
+    for (const node of match.slice(path.length)) {
+      node.holders.add(seqId);
+      path.push(node);
+    }
+    const toPosition = path.length * this.#options.blockSize;
+    this.#options.emit({ kind: "restore", slot: segment.slot, seqId, fromPosition: 0, toPosition });
+  }
+
+  #restoreSegments({ path, seqId, blocks }: BlockTable, match: readonly PrefixNode[]): void {
     const { blockSize } = this.#options;
     while (path.length < match.length) {
       const start = path.length;
@@ -117,7 +137,6 @@ export class HostTier {
       const range = { fromPosition: start * blockSize, toPosition: path.length * blockSize };
       this.#options.emit({ kind: "restore", slot: segment.slot, seqId, ...range });
     }
-    this.touch(path.at(-1));
   }
 
   /** The path up to this node has just been of use. */
@@ -149,11 +168,16 @@ export class HostTier {
     emit({ kind: "save", slot: segment.slot, seqId, ...range });
   }
 
+  #numCopied(startBlock: number, numBlocks: number): number {
+    return this.#options.copiesWhole ? startBlock + numBlocks : numBlocks;
+  }
+
   #register(startBlock: number, nodes: readonly PrefixNode[]): HostSegment {
-    const segment = { slot: this.#nextSlot++, startBlock, nodes };
+    const numCopiedBlocks = this.#numCopied(startBlock, nodes.length);
+    const segment = { slot: this.#nextSlot++, startBlock, nodes, numCopiedBlocks };
     for (const node of nodes) node.hosted = segment;
     this.#segments.set(segment.slot, segment);
-    this.#numUsed += nodes.length;
+    this.#numUsed += numCopiedBlocks;
     return segment;
   }
 
@@ -166,7 +190,7 @@ export class HostTier {
     for (const segment of this.#segments.values()) {
       if (own.has(segment) || segment.nodes[0]!.pinnedUntilMs > nowMs) continue;
       victims.push(segment);
-      numFree += segment.nodes.length;
+      numFree += segment.numCopiedBlocks;
       if (numFree >= numBlocks) break;
     }
     if (numFree < numBlocks) return false;
@@ -176,7 +200,7 @@ export class HostTier {
 
   #discard(segment: HostSegment): void {
     if (!this.#segments.delete(segment.slot)) return;
-    this.#numUsed -= segment.nodes.length;
+    this.#numUsed -= segment.numCopiedBlocks;
     this.#options.emit({ kind: "discard", slot: segment.slot });
     for (const node of segment.nodes.toReversed()) {
       node.hosted = null;

@@ -99,6 +99,7 @@ function* checkNodes({ nodes, tables }: KvCacheState): Iterable<string> {
 
 function* checkHost({ nodes, segments, hostCounts, blockSize }: KvCacheState): Iterable<string> {
   const known = new Set(nodes);
+  const slots = new Set(segments.map(({ slot }) => slot));
   for (const { slot, startBlock, nodes: hosted } of segments) {
     const name = `host slot ${slot}`;
     if (hosted.some((node) => node.hosted?.slot !== slot)) yield `${name}: not the copy of its nodes`;
@@ -109,7 +110,11 @@ function* checkHost({ nodes, segments, hostCounts, blockSize }: KvCacheState): I
     if (depthOf(hosted[0]!) !== startBlock) yield `${name}: begins at another block`;
     if (hosted.some((node) => node.tokens.length !== blockSize)) yield `${name}: not made of full blocks`;
   }
-  const numHosted = nodes.filter((node) => node.hosted !== null).length;
+  for (const { hosted } of nodes) {
+    if (hosted !== null && !slots.has(hosted.slot))
+      yield `host slot ${hosted.slot}: named by a node, but gone`;
+  }
+  const numHosted = segments.reduce((sum, segment) => sum + segment.numCopiedBlocks, 0);
   if (numHosted !== hostCounts.used)
     yield `${numHosted} blocks are in host memory, ${hostCounts.used} are counted`;
   if (hostCounts.used > hostCounts.total) yield "more blocks are in host memory than it may hold";

@@ -19,6 +19,8 @@ import { SeqIdPool } from "./seq-id-pool.ts";
  * because cells live only as long as some id holds them. No retained branch is covered by another holder:
  * the moment one is, it is dropped. So its last block is its own, and eviction from the tail always frees memory.
  * What is evicted moves to host memory (HostTier), which is also how a preempted sequence is parked.
+ *
+ * In the streams layout every id has its own slice, so nothing is ever short of blocks, and sharing copies.
  */
 export class KvCacheManager {
   readonly host: HostTier;
@@ -40,10 +42,16 @@ export class KvCacheManager {
     this.host = new HostTier({
       maxBlocks: options.canShare && options.canTrim ? (options.maxHostBlocks ?? 0) : 0,
       blockSize: options.blockSize,
-      segmentBlocks: options.hostSegmentBlocks ?? DEFAULT_SEGMENT_BLOCKS,
+      segmentBlocks: this.#copies ? Infinity : (options.hostSegmentBlocks ?? DEFAULT_SEGMENT_BLOCKS),
+      copiesWhole: this.#copies,
       prefixes: this.#prefixes,
       emit: (operation) => this.#ops.push(operation),
     });
+  }
+
+  /** A prefix is shared by copying it, into blocks of the receiver's own. */
+  get #copies(): boolean {
+    return this.#options.layout === "streams";
   }
 
   get options(): KvCacheOptions {
@@ -82,25 +90,45 @@ export class KvCacheManager {
     const { key, pin = null } = request;
     const seqId = this.#takeSeqId();
     if (seqId === null) return null;
-    const shared = request.useCachedPrefix ? this.#match(key).filter(isInPool) : [];
-    const numNewBlocks = this.numBlocksFor(key.tokens.length) - shared.length;
-    if (numNewBlocks + request.numReserveBlocks > this.#numObtainable(shared)) {
+    const table: BlockTable = { seqId, key, blocks: [], path: [], pin, kind: "running" };
+    const numShared = this.#copies ? this.#fillSlice(table, request) : this.#fillPaged(table, request);
+    if (numShared === null) {
       this.#seqIds.giveBack(seqId);
       return null;
     }
-    const table: BlockTable = { seqId, key, blocks: [], path: [], pin, kind: "running" };
-    this.#tables.set(seqId, table);
-    if (shared.length > 0) this.#share(shared, table);
-    this.#append(table, numNewBlocks);
-    // Looked up again: making room may have moved blocks to the host, or from there to oblivion.
-    if (request.useCachedPrefix && this.host.isOn) this.host.restore(table, this.#match(key));
     const { blockSize } = this.#options;
     if (pin !== null) pinPath(table.path.slice(0, Math.floor(pin.numTokens / blockSize)), pin.untilMs);
     return {
       seqId,
       numCachedTokens: table.path.length * blockSize,
-      numRestoredTokens: (table.path.length - shared.length) * blockSize,
+      numRestoredTokens: (table.path.length - numShared) * blockSize,
     };
+  }
+
+  /** Returns how many blocks it shares with others; null, and no effect, when the rest does not fit. */
+  #fillPaged(table: BlockTable, { key, useCachedPrefix, numReserveBlocks }: AdmissionRequest): number | null {
+    const shared = useCachedPrefix ? this.#match(key).filter(isInPool) : [];
+    const numNewBlocks = this.numBlocksFor(key.tokens.length) - shared.length;
+    if (numNewBlocks + numReserveBlocks > this.#numObtainable(shared)) return null;
+    this.#tables.set(table.seqId, table);
+    if (shared.length > 0) this.#share(shared, table);
+    this.#append(table, numNewBlocks);
+    // Looked up again: making room may have moved blocks to the host, or from there to oblivion.
+    if (useCachedPrefix && this.host.isOn) this.host.restore(table, this.#match(key));
+    return shared.length;
+  }
+
+  /** An id of one's own is all that it takes. Returns how many blocks are copied from another sequence. */
+  #fillSlice(table: BlockTable, { key, useCachedPrefix }: AdmissionRequest): number {
+    this.#tables.set(table.seqId, table);
+    this.#append(table, this.numBlocksFor(key.tokens.length));
+    const match = useCachedPrefix ? this.#match(key) : [];
+    const shared = match.filter(isInPool);
+    const hostHasMore = shared.length < match.length;
+    if (shared.length > 0 && !hostHasMore) this.#share(shared, table);
+    if (hostHasMore) this.host.restore(table, match);
+    if (hostHasMore && shared.length > 0) this.#dropCoveredBranch(shared);
+    return hostHasMore ? 0 : shared.length;
   }
 
   /** Makes sure a running sequence has blocks for `numTokens` tokens, evicting cached ones; false, and no effect, when it can't. */
@@ -123,7 +151,7 @@ export class KvCacheManager {
       node.holders.add(seqId);
       table.path.push(node);
       if (table.path.length * blockSize <= (table.pin?.numTokens ?? 0)) pinPath([node], table.pin!.untilMs);
-      this.#dropCoveredBranch(table);
+      this.#dropCoveredBranch(table.path);
     }
   }
 
@@ -139,7 +167,8 @@ export class KvCacheManager {
   /** Ends a sequence's run. With `retain` its full computed blocks stay as a cached branch. */
   release(seqId: SeqId, options: { readonly retain: boolean }): void {
     const table = this.#table(seqId);
-    this.host.savePinned(table, this.#nowMs);
+    // A slice is given up with its sequence, and what is pinned of it then saved like everything else.
+    if (!this.#copies) this.host.savePinned(table, this.#nowMs);
     if (options.retain && this.#options.canTrim && !isCovered(table)) this.#retain(table);
     else this.#drop(table);
     this.#evict(this.#pool.numCached - this.#options.maxCachedBlocks);
@@ -179,7 +208,8 @@ export class KvCacheManager {
 
   /** At least one token is left to compute: the model gives logits only for positions it computes. */
   #match(key: PrefixKey): PrefixNode[] {
-    return this.#prefixes.match(key, Math.floor((key.tokens.length - 1) / this.#options.blockSize));
+    const maxTokens = Math.min(key.tokens.length - 1, key.maxCachedTokens ?? Infinity);
+    return this.#prefixes.match(key, Math.floor(maxTokens / this.#options.blockSize));
   }
 
   /** Any holder will do: each has computed the whole prefix. */
@@ -210,7 +240,7 @@ export class KvCacheManager {
 
   #share(shared: readonly PrefixNode[], table: BlockTable): void {
     const donor = this.#donor(shared);
-    for (const block of donor.blocks.slice(0, shared.length)) {
+    for (const block of this.#copies ? [] : donor.blocks.slice(0, shared.length)) {
       this.#pool.hold(block, table.seqId);
       table.blocks.push(block);
     }
@@ -218,7 +248,7 @@ export class KvCacheManager {
     table.path.push(...shared);
     const numTokens = shared.length * this.#options.blockSize;
     this.#ops.push({ kind: "share", from: donor.seqId, to: table.seqId, numTokens });
-    this.#dropCoveredBranch(table);
+    this.#dropCoveredBranch(table.path);
   }
 
   /** Evicts as needed; the caller has made sure that it suffices. */
@@ -227,11 +257,11 @@ export class KvCacheManager {
     for (let count = 0; count < numBlocks; count += 1) table.blocks.push(this.#pool.take(table.seqId)!);
   }
 
-  /** The table has just reached a node: a branch that ends there has nothing of its own any more. */
-  #dropCoveredBranch(table: BlockTable): void {
-    for (const seqId of table.path.at(-1)!.holders) {
+  /** A table has just reached the end of a path: a branch that ends there has nothing of its own any more. */
+  #dropCoveredBranch(path: readonly PrefixNode[]): void {
+    for (const seqId of path.at(-1)!.holders) {
       const branch = this.#branches.get(seqId);
-      if (branch?.path.length === table.path.length) return this.#drop(branch);
+      if (branch?.path.length === path.length) return this.#drop(branch);
     }
   }
 

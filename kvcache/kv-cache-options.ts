@@ -1,4 +1,14 @@
+/**
+ * How sequences lie in memory:
+ *
+ *   paged     any cell serves any sequence, and may serve several: prefixes are shared by tagging cells
+ *   streams   each sequence id has a fixed slice of cells of its own: prefixes are shared by copying them
+ */
+export type KvLayout = "paged" | "streams";
+
 export interface KvCacheOptions {
+  /** Paged by default. In streams the pool holds a sequence of full length for every id, so memory never runs short. */
+  readonly layout?: KvLayout;
   readonly numBlocks: number;
   /** Tokens per block. */
   readonly blockSize: number;

@@ -28,12 +28,16 @@ export interface HostSegment {
   /** Index of the first node's block. */
   readonly startBlock: number;
   readonly nodes: readonly PrefixNode[];
+  /** Blocks that the copy takes room for: those of `nodes` and, where only whole sequences can be copied, all before. */
+  readonly numCopiedBlocks: number;
 }
 
 /** The start of a path. Salts never share, so a tenant cannot time another's prompts. */
 export interface PrefixKey {
   readonly tokens: readonly number[];
   readonly cacheSalt: string;
+  /** Leading tokens that may come from the cache; all but the last by default. */
+  readonly maxCachedTokens?: number;
 }
 
 /** Finds computed prefixes by content. It knows sequences and tokens, not blocks or memory. */

@@ -1,4 +1,4 @@
-import type { CacheOp, HostCopyRange, SeqId } from "../scheduler/contracts.ts";
+import type { CacheOp, HostCopyRange, KvLayout, SeqId } from "../scheduler/contracts.ts";
 
 /** One token's entry, tagged with the sequences that see it. */
 interface Cell {
@@ -13,21 +13,31 @@ interface HostCopy {
   readonly states: readonly number[];
 }
 
+export interface FakeKvMemoryOptions {
+  readonly numCells: number;
+  readonly numSeqIds: number;
+  /** Paged by default. */
+  readonly layout?: KvLayout;
+}
+
 /**
- * llama.cpp's unified KV memory to the letter of its contract: cells tagged with sequence ids, where a position
- * may be computed once, after all before it. Throws on whatever the real one would refuse or silently get wrong.
+ * llama.cpp's KV memory to the letter of its contract: cells tagged with sequence ids (unified), or a slice of cells for
+ * each id (streams), where a position may be computed once, after all before it. Throws on whatever the real one would
+ * refuse or silently get wrong.
  */
 export class FakeKvMemory {
   readonly #numCells: number;
   readonly #numSeqIds: number;
+  readonly #isPaged: boolean;
   /** Cells by position. */
   readonly #sequences = new Map<SeqId, Cell[]>();
   readonly #host = new Map<number, HostCopy>();
   #numUsedCells = 0;
 
-  constructor(numCells: number, numSeqIds: number) {
+  constructor({ numCells, numSeqIds, layout }: FakeKvMemoryOptions) {
     this.#numCells = numCells;
     this.#numSeqIds = numSeqIds;
+    this.#isPaged = layout !== "streams";
   }
 
   get numUsedCells(): number {
@@ -36,7 +46,7 @@ export class FakeKvMemory {
 
   /** The states of a sequence by position; equal exactly where the tokens up to there are equal. */
   states(seqId: SeqId): number[] {
-    return (this.#sequences.get(seqId) ?? []).map((cell) => cell.state);
+    return states(this.#sequences.get(seqId) ?? []);
   }
 
   /** Copies in host memory by slot, with the states they hold. */
@@ -59,14 +69,14 @@ export class FakeKvMemory {
     }
   }
 
-  /** Computes a token at a position and returns the state there. */
-  append(seqId: SeqId, position: number, tokenId: number): number {
+  /** Computes a token at a position and returns the state there, on which `salt` has its influence. */
+  append(seqId: SeqId, position: number, tokenId: number, salt = 0): number {
     const cells = this.#cells(seqId);
     if (cells.length !== position) {
       throw new Error(`sequence ${seqId}: position ${position} computed where ${cells.length} is next`);
     }
-    if (this.#numUsedCells === this.#numCells) throw new Error("the KV memory is full");
-    const state = mix((cells.at(-1)?.state ?? 0) ^ Math.imul(tokenId + 1, 0x9e3779b1));
+    this.#requireRoom(cells, 1);
+    const state = mix((cells.at(-1)?.state ?? 0) ^ Math.imul(tokenId + 1, 0x9e3779b1) ^ salt);
     cells.push({ state, tags: new Set([seqId]) });
     this.#numUsedCells += 1;
     return state;
@@ -78,6 +88,7 @@ export class FakeKvMemory {
     if (source.length < numTokens)
       throw new Error(`sequence ${from} has ${source.length} of ${numTokens} tokens to share`);
     if (target.length > 0) throw new Error(`sequence ${to} already has positions`);
+    if (!this.#isPaged) return this.#fill(to, states(source.slice(0, numTokens)));
     for (const cell of source.slice(0, numTokens)) {
       cell.tags.add(to);
       target.push(cell);
@@ -97,24 +108,37 @@ export class FakeKvMemory {
     if (fromPosition >= toPosition || cells.length < toPosition) {
       throw new Error(`sequence ${seqId} has no positions ${fromPosition} to ${toPosition}`);
     }
-    const states = cells.slice(fromPosition, toPosition).map((cell) => cell.state);
-    this.#host.set(slot, { start: fromPosition, states });
+    const start = this.#isPaged ? fromPosition : 0;
+    this.#host.set(slot, { start, states: states(cells.slice(start, toPosition)) });
   }
 
   #restore({ slot, seqId, fromPosition, toPosition }: HostCopyRange): void {
     const cells = this.#cells(seqId);
     const copy = this.#host.get(slot);
     if (copy === undefined) throw new Error(`host slot ${slot} is empty`);
-    const states = copy.states.slice(fromPosition - copy.start, toPosition - copy.start);
-    if (fromPosition < copy.start || states.length !== toPosition - fromPosition) {
+    const restored = copy.states.slice(fromPosition - copy.start, toPosition - copy.start);
+    if (fromPosition < copy.start || restored.length !== toPosition - fromPosition) {
       throw new Error(`host slot ${slot} has no positions ${fromPosition} to ${toPosition}`);
     }
     if (cells.length !== fromPosition) {
       throw new Error(`sequence ${seqId} ends at ${cells.length}, not ${fromPosition}`);
     }
-    if (this.#numUsedCells + copy.states.length > this.#numCells) throw new Error("the KV memory is full");
-    for (const state of states) cells.push({ state, tags: new Set([seqId]) });
-    this.#numUsedCells += states.length;
+    this.#requireRoom(cells, copy.states.length);
+    this.#fill(seqId, restored);
+  }
+
+  #fill(seqId: SeqId, added: readonly number[]): void {
+    const cells = this.#cells(seqId);
+    this.#requireRoom(cells, added.length);
+    for (const state of added) cells.push({ state, tags: new Set([seqId]) });
+    this.#numUsedCells += added.length;
+  }
+
+  #requireRoom(cells: readonly Cell[], numMore: number): void {
+    const isFull = this.#isPaged
+      ? this.#numUsedCells + numMore > this.#numCells
+      : cells.length + numMore > this.#numCells / this.#numSeqIds;
+    if (isFull) throw new Error("the KV memory is full");
   }
 
   #cells(seqId: SeqId): Cell[] {
@@ -123,6 +147,10 @@ export class FakeKvMemory {
     if (cells === undefined) this.#sequences.set(seqId, (cells = []));
     return cells;
   }
+}
+
+function states(cells: readonly Cell[]): number[] {
+  return cells.map((cell) => cell.state);
 }
 
 /** A bijective 32-bit mix (the finalizer of MurmurHash3). */

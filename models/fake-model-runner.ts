@@ -27,6 +27,11 @@ export interface FakeModelRunnerOptions {
   readonly seed?: number;
   /** A token in this many is the end token; Infinity for none. */
   readonly meanTokensToEog?: number;
+  /**
+   * Entries depend on whether they were computed alone or with others of their sequence, as those of a real model do
+   * in their last bits.
+   */
+  readonly isSensitive?: boolean;
   /** Called with each batch before it is computed: let it pass time, or throw to make the model fail. */
   readonly onExecute?: (batch: Batch, numUsedCells: number) => void;
 }
@@ -41,13 +46,19 @@ export class FakeModelRunner implements ModelRunner {
   readonly info: ModelInfo;
   readonly memory: FakeKvMemory;
   readonly #seed: number;
+  readonly #isSensitive: boolean;
   readonly #meanTokensToEog: number;
   readonly #onExecute: (batch: Batch, numUsedCells: number) => void;
 
   constructor(options: FakeModelRunnerOptions = {}) {
     this.info = options.info ?? createFakeModelInfo();
     const { numBlocks, blockSize } = this.info.kvPool;
-    this.memory = new FakeKvMemory(numBlocks * blockSize, options.numSeqIds ?? NUM_SEQ_IDS);
+    this.memory = new FakeKvMemory({
+      numCells: numBlocks * blockSize,
+      numSeqIds: options.numSeqIds ?? NUM_SEQ_IDS,
+      layout: this.info.kvLayout,
+    });
+    this.#isSensitive = options.isSensitive ?? false;
     this.#seed = options.seed ?? 0;
     this.#meanTokensToEog = options.meanTokensToEog ?? 64;
     this.#onExecute = options.onExecute ?? (() => {});
@@ -80,9 +91,10 @@ export class FakeModelRunner implements ModelRunner {
 
   /** Returns the state after each token of the row. */
   #computeRow({ sequence, start, numTokens }: BatchRow): number[] {
+    const salt = this.#isSensitive && numTokens === 1 ? 1 : 0;
     return sequence.tokens
       .slice(start, start + numTokens)
-      .map((tokenId, offset) => this.memory.append(sequence.seqId, start + offset, tokenId));
+      .map((tokenId, offset) => this.memory.append(sequence.seqId, start + offset, tokenId, salt));
   }
 
   #draw({ sequence }: BatchRow, state: number): Sample {
@@ -183,6 +195,9 @@ export function createFakeModelInfo(overrides: FakeModelInfoOverrides = {}): Mod
     libraryVersion: "0",
     numThreads: 1,
     flashAttention: false,
+    kvLayout: "paged",
+    kvLayoutReason: "as asked",
+    isDeterministic: false,
     capabilities: {
       canTrim: true,
       canShare: true,

@@ -1,3 +1,4 @@
+import type { KvLayout } from "../scheduler/contracts.ts";
 import type { GgufFacts } from "./gguf/gguf-facts.ts";
 import type { KvCacheType } from "./gguf/kv-bytes.ts";
 import { KV_CACHE_TYPES, kvBytesPerToken } from "./gguf/kv-bytes.ts";
@@ -37,6 +38,9 @@ export type ModelShape = Pick<
 
 export interface MemoryPlanOptions {
   readonly isGpu: boolean;
+  readonly kvLayout: KvLayout;
+  /** Slices that the streams layout must have, whatever the number of rows; 1 by default. */
+  readonly minStreams?: number;
   readonly shape: ModelShape;
   readonly weightsBytes: number;
   /** Before the pool is taken and with the weights already paid for. */
@@ -53,6 +57,9 @@ export interface MemoryPlanOptions {
 }
 
 export interface MemoryPlan {
+  readonly kvLayout: KvLayout;
+  /** In the streams layout, slices of the pool. */
+  readonly numStreams: number;
   readonly blockSize: number;
   readonly numBlocks: number;
   readonly bytesPerToken: number;
@@ -75,14 +82,22 @@ export class MemoryPlanError extends Error {
 
 /** Sizes the KV pool. Pure arithmetic; throws MemoryPlanError when not even one request would fit. */
 export function planMemory(options: MemoryPlanOptions): MemoryPlan {
-  const maxNumSeqs = options.maxNumSeqs ?? DEFAULT_MAX_NUM_SEQS[options.isGpu ? "gpu" : "cpu"];
-  const costs = costsOf(options, maxNumSeqs);
-  const { numTokens, reason } = poolSize(options, costs, maxNumSeqs);
-  const longest = Math.min(trainedLength(options.shape), Math.max(numTokens, MIN_MODEL_LEN));
+  const wantedNumSeqs = options.maxNumSeqs ?? DEFAULT_MAX_NUM_SEQS[options.isGpu ? "gpu" : "cpu"];
+  const costs = costsOf(options, wantedNumSeqs);
+  const isPaged = options.kvLayout === "paged";
+  const wantedNumSlices = isPaged ? wantedNumSeqs : Math.max(options.minStreams ?? 1, wantedNumSeqs);
+  const pool = poolSize(options, costs, wantedNumSlices);
+  const { numStreams, sliceTokens } = cut(pool.numTokens, options, wantedNumSlices);
+  const longest = Math.min(trainedLength(options.shape), Math.max(sliceTokens, MIN_MODEL_LEN));
   const maxModelLen = options.maxModelLen ?? longest;
-  if (numTokens < maxModelLen)
-    throw new MemoryPlanError(explainTooSmall(options, costs, numTokens, maxModelLen));
+  if (sliceTokens < maxModelLen)
+    throw new MemoryPlanError(explainTooSmall(options, costs, sliceTokens, maxModelLen));
+  const numTokens = isPaged ? pool.numTokens : numStreams * sliceTokens;
+  const maxNumSeqs = isPaged ? wantedNumSeqs : Math.min(wantedNumSeqs, numStreams);
+  const { reason } = pool;
   return {
+    kvLayout: options.kvLayout,
+    numStreams,
     blockSize: BLOCK_SIZE,
     numBlocks: numTokens / BLOCK_SIZE,
     bytesPerToken: costs.bytesPerToken,
@@ -96,6 +111,18 @@ export function planMemory(options: MemoryPlanOptions): MemoryPlan {
     maxNumSeqs,
     reason,
   };
+}
+
+/** What one sequence can have: the whole pool, or in the streams layout a slice of it. */
+function cut(
+  numTokens: number,
+  { kvLayout, maxModelLen, minStreams = 1 }: MemoryPlanOptions,
+  maxNumSeqs: number,
+): { readonly numStreams: number; readonly sliceTokens: number } {
+  if (kvLayout === "paged") return { numStreams: 1, sliceTokens: numTokens };
+  const shortest = ceilToGrain(maxModelLen ?? MIN_MODEL_LEN);
+  const numStreams = Math.max(minStreams, Math.min(maxNumSeqs, Math.floor(numTokens / shortest)));
+  return { numStreams, sliceTokens: floorToGrain(numTokens / numStreams) };
 }
 
 interface Costs {
@@ -113,13 +140,15 @@ interface Costs {
  * 135M parameters and a pool of 32,768 tokens.
  */
 function costsOf({ shape, ...options }: MemoryPlanOptions, maxNumSeqs: number): Costs {
-  const { maxNumBatchedTokens, flashAttention } = options;
+  const { maxNumBatchedTokens, flashAttention, kvLayout } = options;
+  // A call sees the slices of its sequences only, and prompts have a call each.
+  const visiblePart = kvLayout === "paged" ? 1 : 1 / maxNumSeqs;
   const activations = maxNumBatchedTokens * (6 * shape.embeddingLength + 3 * shape.feedForwardLength);
   const logits = maxNumOutputs(maxNumSeqs) * (shape.vocabSize ?? 0);
   return {
     bytesPerToken: kvBytesPerToken(shape, options.cacheTypeK, options.cacheTypeV),
     computeBytes: 4 * (activations + logits),
-    computeBytesPerToken: maxNumBatchedTokens * (flashAttention ? 2 : 4 * (1 + shape.numHeads)),
+    computeBytesPerToken: visiblePart * maxNumBatchedTokens * (flashAttention ? 2 : 4 * (1 + shape.numHeads)),
   };
 }
 
@@ -152,7 +181,8 @@ function poolSize(options: MemoryPlanOptions, costs: Costs, maxNumSeqs: number):
       },
     );
   }
-  const typical = Math.min(longest, TYPICAL_REQUEST_TOKENS);
+  const isSliced = options.kvLayout === "streams" && maxModelLen !== null;
+  const typical = isSliced ? ceilToGrain(maxModelLen) : Math.min(longest, TYPICAL_REQUEST_TOKENS);
   return smallest(
     { numTokens: fitting(DEFAULT_RAM_SHARE * freeBytes), reason: `a quarter of the free ${memory.source}` },
     {
@@ -218,6 +248,7 @@ export function formatMemoryPlan(plan: MemoryPlan): string {
     ["buffers", `about ${formatBytes(plan.computeBytes)}`],
     ["longest request", `${plan.maxModelLen} tokens`],
     ["rows at once", `${plan.maxNumSeqs}`],
+    ["layout", plan.kvLayout],
   ];
   const width = Math.max(...rows.map(([label]) => label.length));
   return rows.map(([label, value]) => `${label.padEnd(width)}  ${value}`).join("\n");

@@ -1,3 +1,5 @@
+import type { KvLayout } from "../scheduler/contracts.ts";
+
 export type Backend = "cpu" | "cuda" | "vulkan" | "metal";
 
 /** What the memory of a model allows; found at load. Without `canTrim` a sequence can only be dropped whole. */
@@ -42,6 +44,11 @@ export interface ModelInfo {
   readonly libraryVersion: string;
   readonly numThreads: number;
   readonly flashAttention: boolean;
+  readonly kvLayout: KvLayout;
+  /** Why this layout, in words for the operator. */
+  readonly kvLayoutReason: string;
+  /** A request's tokens depend on nothing but the request, the model and the build. */
+  readonly isDeterministic: boolean;
   readonly capabilities: MemoryCapabilities;
   readonly kvPool: KvPoolInfo;
   readonly eogTokenIds: readonly number[];

@@ -1,9 +1,10 @@
 import type { BlockCounts } from "../kvcache/block-pool.ts";
 import type { CacheOp, HostCopyRange, HostSlot, SeqId } from "../kvcache/cache-op.ts";
 import type { HostBlockCounts } from "../kvcache/host-tier.ts";
+import type { KvLayout } from "../kvcache/kv-cache-options.ts";
 import type { SamplingParams } from "./sampling-params.ts";
 
-export type { BlockCounts, CacheOp, HostBlockCounts, HostCopyRange, HostSlot, SeqId };
+export type { BlockCounts, CacheOp, HostBlockCounts, HostCopyRange, HostSlot, KvLayout, SeqId };
 
 /** One token stream to run. A client request with n choices becomes n of these, which share the prompt's blocks. */
 export interface SequenceRequest {

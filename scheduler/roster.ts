@@ -108,7 +108,7 @@ export class Roster {
   /** The first `numComputedTokens` tokens of a running sequence are computed. */
   advance(sequence: Sequence, numComputedTokens: number): void {
     sequence.numComputedTokens = numComputedTokens;
-    this.#kv.commit(sequence.seqId, numComputedTokens);
+    this.#kv.commit(sequence.seqId, Math.min(numComputedTokens, sequence.decodesFrom));
   }
 
   /**

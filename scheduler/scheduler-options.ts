@@ -6,6 +6,11 @@ export interface SchedulerOptions {
   readonly maxModelLen: number;
   /** Step time to keep while sequences decode; null lets the step-time model choose. */
   readonly targetItlMs: number | null;
+  /**
+   * Every position is computed in the same shape whatever else happens: prompt tokens with others of their sequence,
+   * generated ones alone, also when they are computed again. False by default.
+   */
+  readonly isDeterministic?: boolean;
   readonly eogTokenIds: readonly number[];
   /** The head start that one step of priority is worth. */
   readonly priorityAgeingMs: number;

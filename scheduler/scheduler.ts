@@ -90,7 +90,7 @@ export class Scheduler {
       priorityAgeingMs,
       account: this.#counters.accountOf(request.tenantId),
     };
-    this.#roster.add(new Sequence(request, arrival, maxModelLen));
+    this.#roster.add(new Sequence(request, arrival, this.#options));
   }
 
   /** Ends a request at once and frees its memory; no event follows. Returns false when it had ended or never was. */

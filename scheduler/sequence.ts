@@ -2,11 +2,18 @@ import type { PrefixPin } from "../kvcache/pins.ts";
 import type { PrefixKey } from "../kvcache/prefix-cache.ts";
 import type { FinishReason, SequenceRequest, SequenceStatus, SequenceView, SeqId } from "./contracts.ts";
 import type { SamplingParams } from "./sampling-params.ts";
+import type { SchedulerOptions } from "./scheduler-options.ts";
 import type { Contender } from "./urgency.ts";
 import type { TenantAccount } from "./virtual-token-counters.ts";
 
 /** Without a deadline a sequence is due after this much for each token left to prefill: short prompts first, for a while. */
 const GRACE_MS_PER_TOKEN = 10;
+
+/**
+ * In the deterministic mode prompts are cut at multiples of this: kernels of quantized weights compute so many rows
+ * together, and what is left over with other roundings. Blocks of the cache are multiples of it too.
+ */
+const PIECE_GRAIN = 4;
 
 /** When a sequence came, and what decides on its turns. */
 export interface Arrival {
@@ -18,6 +25,8 @@ export interface Arrival {
   readonly priorityAgeingMs: number;
   readonly account: TenantAccount;
 }
+
+export type SequenceLimits = Pick<SchedulerOptions, "maxModelLen" | "isDeterministic">;
 
 /**
  * One token stream and how far it has come. There is no prefill or decode state:
@@ -38,6 +47,8 @@ export class Sequence implements SequenceView, PrefixKey, Contender {
   readonly pin: PrefixPin | null;
   /** Prompt and output together; reaching it ends the sequence with "length". */
   readonly maxNumTokens: number;
+  /** Tokens from here on are computed one at a time, and not for others to share; see SchedulerOptions.isDeterministic. */
+  readonly decodesFrom: number;
 
   status: SequenceStatus = "waiting";
   /** Of the arrival until the first admission, of that from then on; see urgency.ts. */
@@ -53,7 +64,7 @@ export class Sequence implements SequenceView, PrefixKey, Contender {
   /** Prompt tokens [1, here) have had their logprobs reported. */
   numReportedPromptTokens = 1;
 
-  constructor(request: SequenceRequest, arrival: Arrival, maxModelLen: number) {
+  constructor(request: SequenceRequest, arrival: Arrival, limits: SequenceLimits) {
     this.requestId = request.requestId;
     this.tokens = [...request.tokens];
     this.numPromptTokens = request.tokens.length - request.numReplayedTokens;
@@ -70,7 +81,27 @@ export class Sequence implements SequenceView, PrefixKey, Contender {
     const { pin } = request;
     this.pin =
       pin === undefined ? null : { numTokens: pin.numTokens, untilMs: arrival.arrivalMs + pin.ttlMs };
-    this.maxNumTokens = Math.min(this.numPromptTokens + request.maxTokens, maxModelLen);
+    this.maxNumTokens = Math.min(this.numPromptTokens + request.maxTokens, limits.maxModelLen);
+    const numTogether = this.numPromptTokens === 1 ? 0 : this.numPromptTokens;
+    this.decodesFrom = limits.isDeterministic === true ? numTogether : Infinity;
+  }
+
+  /** Two at least are left to compute together where a single one would be computed otherwise. */
+  get maxCachedTokens(): number {
+    return this.decodesFrom - 2;
+  }
+
+  /** Its next row is a single token in a call with those of others. */
+  get isDecoding(): boolean {
+    return this.isRunnable && (this.numUncomputedTokens === 1 || this.numComputedTokens >= this.decodesFrom);
+  }
+
+  /** Tokens of the next prefill row, at most `budget`, which is 5 or more and where it is even 8. */
+  prefillChunk(budget: number): number {
+    const numLeft = Math.max(1, Math.min(this.tokens.length, this.decodesFrom) - this.numComputedTokens);
+    if (numLeft <= budget || this.decodesFrom === Infinity) return Math.min(budget, numLeft);
+    const numAligned = budget - (budget % PIECE_GRAIN);
+    return numLeft - numAligned === 1 ? numAligned - PIECE_GRAIN : numAligned;
   }
 
   get numUncomputedTokens(): number {

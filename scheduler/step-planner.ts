@@ -48,9 +48,11 @@ export class StepPlanner {
   #planDecode(): Batch | null {
     // Most urgent first: whoever gives way to another's growth is less urgent or paused, and has no row yet.
     for (const sequence of this.#roster.running.byUrgency) {
-      if (isDecoding(sequence)) this.#grow(sequence);
+      if (sequence.isDecoding) this.#grow(sequence);
     }
-    const rows = this.#roster.running.bySeqId.filter(isDecoding).map((sequence) => makeRow(sequence, 1));
+    const rows = this.#roster.running.bySeqId
+      .filter((sequence) => sequence.isDecoding)
+      .map((sequence) => makeRow(sequence, 1));
     return rows.length === 0 ? null : { kind: "decode", rows, numTokens: rows.length };
   }
 
@@ -60,7 +62,7 @@ export class StepPlanner {
     let budget = Infinity;
     for (const sequence of this.#prefillOrder()) {
       if (rows.length === 0) budget = this.#prefillBudget(numDecodeRows, sequence.numComputedTokens);
-      const row = makeRow(sequence, Math.min(budget, sequence.numUncomputedTokens));
+      const row = makeRow(sequence, sequence.prefillChunk(budget));
       rows.push(row);
       budget -= row.numTokens;
       // A sliver of the next prompt would cost more than it brings.
@@ -77,7 +79,7 @@ export class StepPlanner {
    * has come: the later a sequence joins, the more of its prefix others have computed by then.
    */
   *#prefillOrder(): Iterable<Sequence> {
-    const started = this.#roster.running.byUrgency.filter((it) => it.isRunnable && !isDecoding(it));
+    const started = this.#roster.running.byUrgency.filter((it) => it.isRunnable && !it.isDecoding);
     started.sort((left, right) => this.#order.compare(right, left));
     for (const ahead: Sequence[] = []; ;) {
       const sequence = this.#admitBefore(started.at(-1), ahead) ?? started.pop();
@@ -140,10 +142,6 @@ export class StepPlanner {
     const budget = this.#stepTimes.prefillBudget({ numDecodeRows, usedTokens, depth, targetItlMs });
     return Math.min(budget, maxNumBatchedTokens);
   }
-}
-
-function isDecoding(sequence: Sequence): boolean {
-  return sequence.isRunnable && sequence.numUncomputedTokens === 1;
 }
 
 function makeRow(sequence: Sequence, numTokens: number): BatchRow {

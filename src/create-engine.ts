@@ -66,6 +66,8 @@ function engineSettings({ config, modelPath, modelId }: CreateEngineOptions): En
       maxNumSeqs: config.maxNumSeqs,
       cacheTypeK: config.cacheTypeK,
       cacheTypeV: config.cacheTypeV,
+      kvLayout: config.kvLayout,
+      isDeterministic: config.deterministic,
     },
     targetItlMs: config.targetItlMs,
     stepTimesDir: path.join(config.cacheDir ?? headwayCacheDir(process.env), "step-times"),

@@ -144,7 +144,8 @@ function toServerConfig(config: Config, resolved: ResolvedModel): ServerConfig {
     corsOrigins: config.corsOrigins.length > 0 ? config.corsOrigins : defaultServerConfig.corsOrigins,
     allowedHosts: config.allowedHosts,
     defaultMaxTokens: config.defaultMaxTokens,
-    defaultSeed: config.seed,
+    defaultSeed: config.seed ?? (config.deterministic ? 0 : null),
+    isDeterministic: config.deterministic,
     guardMetrics: config.guardMetrics,
     ssePingIntervalMs: config.ssePingIntervalMs,
     streamBuffer: {

@@ -29,7 +29,9 @@ function runRounds(settings: RawLoopSettings): RawLoopRound[] {
   const library = loadLibrary({ backend: "cpu", logger: () => {} });
   const model = Model.load(library, { path: settings.modelPath, vocabularyOnly: false, onGpu: false });
   const context = new Context(library, model, {
+    layout: "paged",
     numCells: settings.numCells,
+    numStreams: 1,
     maxNumSeqs: settings.numStreams,
     maxNumBatchedTokens: MAX_BATCH_TOKENS,
     maxNumOutputs: MAX_NUM_OUTPUTS,

@@ -1,18 +1,24 @@
 import koffi from "koffi";
+import type { KvLayout } from "../../scheduler/contracts.ts";
 import { ModelRunnerError } from "../model-runner.ts";
 import { FlashAttention, GGML_TYPES } from "./abi.ts";
 import type { ContextParams, Pointer } from "./abi.ts";
 import type { CacheType } from "../memory-plan.ts";
-import { HostCopy } from "./host-copy.ts";
 import type { LlamaFunctions } from "./functions.ts";
+import { type KvMemory, NativeKvMemory } from "./kv-memory.ts";
 import type { LlamaLibrary } from "./library.ts";
 import type { Model } from "./model.ts";
 import { ModelLoadError } from "./model-load-error.ts";
+import { PagedMemory } from "./paged-memory.ts";
+import { StreamsMemory } from "./streams-memory.ts";
 import { TokenBatch } from "./token-batch.ts";
 
 export interface ContextOptions {
+  readonly layout: KvLayout;
   /** Cells of the KV memory. */
   readonly numCells: number;
+  /** Slices that the streams layout cuts them into, a sequence each; without a meaning in the paged layout. */
+  readonly numStreams: number;
   readonly maxNumSeqs: number;
   readonly maxNumBatchedTokens: number;
   /** Most rows of logits of one call. */
@@ -29,23 +35,14 @@ const DECODE_FAILURES: Readonly<Record<number, string>> = {
   [-1]: "the batch was invalid",
 };
 
-/** Sequences that a context tells apart: LLAMA_MAX_SEQ (src/llama-cparams.h) less the copier's. */
-export const NUM_SEQ_IDS = 255;
-
-/**
- * The library copies the state of whole sequences, and only of those with an id below n_seq_max. So id 0 is kept for
- * copies: tagging any range of any sequence with it for a moment makes that range a sequence to be copied.
- */
-const COPIER_ID = 0;
-const nativeId = (seqId: number): number => seqId + 1;
-
-/** A llama_context in the paged layout: one pool of cells for all sequences. */
+/** A llama_context: the KV memory, in one of its layouts, and what is computed on it. */
 export class Context {
   readonly batch: TokenBatch;
+  readonly kv: KvMemory;
   readonly #library: LlamaLibrary;
   readonly #llama: LlamaFunctions;
   readonly #pointer: Pointer;
-  readonly #memory: Pointer;
+  readonly #native: NativeKvMemory;
   readonly #vocabSize: number;
   #logits = new Float32Array(0);
   #logitsAddress: Pointer = 0n;
@@ -61,14 +58,18 @@ export class Context {
       throw new ModelLoadError(explainContextFailure(library.log.takeComplaints(), options));
     }
     this.#pointer = pointer;
-    this.#memory = memory;
+    this.#native = new NativeKvMemory(this.#llama, pointer, memory);
+    this.kv =
+      options.layout === "streams"
+        ? new StreamsMemory(this.#native, options.numStreams)
+        : new PagedMemory(this.#native);
     this.#vocabSize = this.#llama.llama_vocab_n_tokens(model.vocab);
     this.batch = new TokenBatch(options.maxNumBatchedTokens);
   }
 
   /** Adds a token to `batch`. */
   add(tokenId: number, position: number, seqId: number, wantsLogits: boolean): void {
-    this.batch.add(tokenId, position, nativeId(seqId), wantsLogits);
+    this.batch.add(tokenId, position, this.kv.nativeId(seqId), wantsLogits);
   }
 
   /** Computes `batch`. Throws ModelRunnerError when the library refuses. */
@@ -97,47 +98,18 @@ export class Context {
     return this.#logits;
   }
 
-  /** Tags cells [0, numTokens) of one sequence for another; nothing is copied. */
-  share(from: number, to: number, numTokens: number): void {
-    this.#llama.llama_memory_seq_cp(this.#memory, nativeId(from), nativeId(to), 0, numTokens);
-  }
-
   /** Drops [fromPosition, end). False when the memory cannot drop a part of a sequence. */
   trim(seqId: number, fromPosition: number): boolean {
-    return this.#llama.llama_memory_seq_rm(this.#memory, nativeId(seqId), fromPosition, -1);
+    return this.#native.trim(this.kv.nativeId(seqId), fromPosition);
   }
 
-  /** Copies [fromPosition, toPosition) of a sequence to host memory. Throws ModelRunnerError when that fails. */
-  save(seqId: number, fromPosition: number, toPosition: number): HostCopy {
-    this.#llama.llama_memory_seq_cp(this.#memory, nativeId(seqId), COPIER_ID, fromPosition, toPosition);
-    const sizeBytes = this.#llama.llama_state_seq_get_size_ext(this.#pointer, COPIER_ID, 0);
-    const copy = new HostCopy(sizeBytes);
-    const numWritten = this.#llama.llama_state_seq_get_data_ext(
-      this.#pointer,
-      copy.address,
-      sizeBytes,
-      COPIER_ID,
-      0,
-    );
-    this.#llama.llama_memory_seq_rm(this.#memory, COPIER_ID, -1, -1);
-    if (numWritten === sizeBytes) return copy;
-    copy.free();
-    throw new ModelRunnerError(`Copying ${sizeBytes} bytes of KV memory to the host failed.`);
-  }
-
-  /** Adds that range of a copy to the end of a sequence. Throws ModelRunnerError when that fails. */
-  restore(copy: HostCopy, seqId: number, fromPosition: number, toPosition: number): void {
-    const { address, sizeBytes } = copy;
-    const numRead = this.#llama.llama_state_seq_set_data_ext(this.#pointer, address, sizeBytes, COPIER_ID, 0);
-    if (numRead !== sizeBytes) {
-      throw new ModelRunnerError(`Copying ${sizeBytes} bytes of KV memory from the host failed.`);
-    }
-    this.#llama.llama_memory_seq_cp(this.#memory, COPIER_ID, nativeId(seqId), fromPosition, toPosition);
-    this.#llama.llama_memory_seq_rm(this.#memory, COPIER_ID, -1, -1);
+  /** The position that a sequence's next token has. */
+  nextPosition(seqId: number): number {
+    return this.#native.nextPosition(this.kv.nativeId(seqId));
   }
 
   clear(): void {
-    this.#llama.llama_memory_clear(this.#memory, false);
+    this.#llama.llama_memory_clear(this.#native.pointer, false);
   }
 
   /** May change before any call, at no cost. */
@@ -158,7 +130,7 @@ function contextParams(library: LlamaLibrary, options: ContextOptions): ContextP
     n_batch: options.maxNumBatchedTokens,
     n_ubatch: options.maxNumBatchedTokens,
     // The paged layout accepts sequence ids up to 255 whatever this says; only its buffers grow with it.
-    n_seq_max: options.maxNumSeqs,
+    n_seq_max: options.layout === "paged" ? options.maxNumSeqs : options.numStreams,
     n_outputs_max: options.maxNumOutputs,
     n_threads: options.numThreads,
     n_threads_batch: options.numThreads,
@@ -166,7 +138,7 @@ function contextParams(library: LlamaLibrary, options: ContextOptions): ContextP
     type_k: GGML_TYPES[options.cacheTypeK],
     type_v: GGML_TYPES[options.cacheTypeV],
     op_offload: library.backend !== "cpu",
-    kv_unified: true,
+    kv_unified: options.layout === "paged",
     // All positions stay in memory, so that sliding-window models can share and trim like others.
     swa_full: true,
   };

@@ -29,6 +29,7 @@ export interface LlamaFunctions {
   llama_memory_clear(memory: Pointer, data: boolean): void;
   llama_memory_seq_cp(memory: Pointer, from: number, to: number, p0: number, p1: number): void;
   llama_memory_seq_rm(memory: Pointer, seqId: number, p0: number, p1: number): boolean;
+  llama_memory_seq_pos_max(memory: Pointer, seqId: number): number;
   llama_state_seq_get_size_ext(context: Pointer, seqId: number, flags: number): number;
   llama_state_seq_get_data_ext(
     context: Pointer,
@@ -120,6 +121,7 @@ const LLAMA: Record<keyof LlamaFunctions, Signature> = {
   llama_memory_clear: ["void", pointer, "bool"],
   llama_memory_seq_cp: ["void", pointer, "int32_t", "int32_t", "int32_t", "int32_t"],
   llama_memory_seq_rm: ["bool", pointer, "int32_t", "int32_t", "int32_t"],
+  llama_memory_seq_pos_max: ["int32_t", pointer, "int32_t"],
   llama_state_seq_get_size_ext: ["size_t", pointer, "int32_t", "uint32_t"],
   llama_state_seq_get_data_ext: ["size_t", pointer, pointer, "size_t", "int32_t", "uint32_t"],
   llama_state_seq_set_data_ext: ["size_t", pointer, pointer, "size_t", "int32_t", "uint32_t"],

@@ -7,15 +7,21 @@ import type { CacheType, MemoryPlan } from "../memory-plan.ts";
 import { MemoryPlanError, formatBytes, formatMemoryPlan, maxNumOutputs, planMemory } from "../memory-plan.ts";
 import type { MemoryAmount } from "../memory-probe.ts";
 import { probeRam } from "../memory-probe.ts";
-import type { Backend, ModelInfo } from "../model-info.ts";
+import type { KvLayout } from "../../scheduler/contracts.ts";
+import type { LayoutCosts } from "../layout-choice.ts";
+import type { Backend, MemoryCapabilities, ModelInfo } from "../model-info.ts";
 import { usableCores } from "../usable-cores.ts";
 import { findUnsupportedKind, readCapabilities } from "./capabilities.ts";
-import { Context } from "./context.ts";
+import { type CallRules, MAX_ROW_MULTIPLE } from "./compose-calls.ts";
+import { Context, type ContextOptions } from "./context.ts";
+import { decideLayout, type DecidedLayout } from "./decide-layout.ts";
 import type { LlamaLibrary } from "./library.ts";
 import { listDevices, loadLibrary } from "./library.ts";
 import type { LibraryLogger } from "./library-log.ts";
+import { measureLayouts } from "./measure-layouts.ts";
 import { Model } from "./model.ts";
 import { ModelLoadError } from "./model-load-error.ts";
+import { MAX_PAGED_SEQ_IDS } from "./paged-memory.ts";
 import { LlamaModelRunner } from "./runner.ts";
 
 export interface LoadRunnerOptions {
@@ -31,13 +37,26 @@ export interface LoadRunnerOptions {
   readonly maxNumSeqs: number | null;
   readonly cacheTypeK: CacheType;
   readonly cacheTypeV: CacheType;
+  readonly kvLayout: KvLayout | "auto";
+  /** A request's tokens depend on nothing but the request, the model and the build. */
+  readonly isDeterministic: boolean;
+  /** What earlier runs found out, for `kvLayout: "auto"`. */
+  readonly layoutKnowledge?: LayoutKnowledge | null;
   readonly logger: LibraryLogger;
   readonly onProgress?: (progress: number) => void;
+}
+
+export interface LayoutKnowledge {
+  readonly costs: LayoutCosts | null;
+  /** Of all prompt tokens, the part that was found cached; null when there were too few to tell. */
+  readonly sharedPart: number | null;
 }
 
 export interface LoadedRunner {
   readonly runner: LlamaModelRunner;
   readonly plan: MemoryPlan;
+  /** What the layouts cost here, if that was measured. */
+  readonly layoutCosts: LayoutCosts | null;
   /** Lines for the operator: backends passed over, the memory plan. */
   readonly notes: readonly string[];
 }
@@ -52,6 +71,8 @@ export const DEFAULT_RUNNER_OPTIONS = {
   maxNumSeqs: null,
   cacheTypeK: "f16",
   cacheTypeV: "f16",
+  kvLayout: "auto",
+  isDeterministic: false,
 } as const;
 
 /** Tokens of one model call: the library's own default, and the largest chunk that still gains speed on CPU. */
@@ -59,7 +80,8 @@ const MAX_NUM_BATCHED_TOKENS = 512;
 /** With 64 rows and more ggml's CPU attention computes whole tiles of (row, cell) pairs, most of them masked. */
 const MAX_CPU_DECODE_ROWS = 63;
 
-const FLASH_ATTENTION = true;
+/** In the streams layout, ids missing in a batch that cost less as rows of padding than as one more pass over the weights. */
+const MAX_PADDING = 8;
 
 /** Loads model and library, sizes the KV pool and warms up. Throws LibraryError, ModelLoadError or MemoryPlanError. */
 export function loadRunner(options: LoadRunnerOptions): LoadedRunner {
@@ -67,18 +89,52 @@ export function loadRunner(options: LoadRunnerOptions): LoadedRunner {
   const library = loadLibrary(options);
   const memory = requireRoomForWeights(library, facts);
   const model = loadModel(library, facts, options);
-  const plan = planPool(library, facts, options, memory);
-  const context = createContext(library, model, options, plan);
+  const capabilities = readCapabilities(library.llama, model, facts);
+  if (options.isDeterministic && !capabilities.canTrim) {
+    throw new ModelLoadError("--deterministic is not possible with a model whose memory cannot be cut.");
+  }
+  const layout = decideLayout({
+    wanted: options.kvLayout,
+    isDeterministic: options.isDeterministic,
+    capabilities,
+    sharedPart: options.layoutKnowledge?.sharedPart ?? null,
+    plan: (kvLayout) => planPool({ library, facts, options, before: memory, kvLayout }),
+    measure: (paged) =>
+      options.layoutKnowledge?.costs ?? measureLayouts(library, model, contextOptions(options, paged)),
+  });
+  const { plan } = layout;
+  const context = new Context(library, model, contextOptions(options, plan));
   const runner = new LlamaModelRunner({
     model,
     context,
-    info: describeModel({ library, model, facts, plan, options }),
-    maxDecodeRowsPerCall: library.backend === "cpu" ? MAX_CPU_DECODE_ROWS : MAX_NUM_BATCHED_TOKENS,
-    maxNumOutputs: maxNumOutputs(plan.maxNumSeqs),
+    info: describeModel({ library, model, facts, layout, capabilities, options }),
+    callRules: callRules(plan, library.backend, { ...options, ...capabilities }),
   });
   runner.warmUp();
-  const notes = [...library.notes.map((note) => `backend passed over: ${note}`), formatMemoryPlan(plan)];
-  return { runner, plan, notes };
+  const notes = [
+    ...library.notes.map((note) => `backend passed over: ${note}`),
+    formatMemoryPlan(plan),
+    `KV layout ${layout.layout}: ${layout.reason}`,
+  ];
+  return { runner, plan, layoutCosts: layout.costs, notes };
+}
+
+function callRules(
+  { kvLayout, maxNumSeqs, numStreams }: MemoryPlan,
+  backend: Backend,
+  { isDeterministic, canTrim }: { readonly isDeterministic: boolean; readonly canTrim: boolean },
+): CallRules {
+  const isPaged = kvLayout === "paged";
+  return {
+    maxDecodeRows: isPaged && backend === "cpu" ? MAX_CPU_DECODE_ROWS : MAX_NUM_BATCHED_TOKENS,
+    maxTokens: MAX_NUM_BATCHED_TOKENS,
+    maxOutputs: maxNumOutputs(maxNumSeqs),
+    onePromptPerCall: !isPaged,
+    // Padding is cut off again, which not every memory allows.
+    maxPadding: isPaged || !canTrim ? 0 : isDeterministic ? numStreams : MAX_PADDING,
+    rowMultiple: isDeterministic ? MAX_ROW_MULTIPLE : 1,
+    numSeqIds: isPaged ? MAX_PAGED_SEQ_IDS : numStreams,
+  };
 }
 
 /** What the file says, checked before the library sees it: some malformed files make it abort the process. */
@@ -130,20 +186,26 @@ function loadModel(library: LlamaLibrary, facts: GgufFacts, options: LoadRunnerO
   throw new ModelLoadError(`The model file ${path.basename(options.modelPath)} ${problem}.`);
 }
 
+interface PoolRequest {
+  readonly library: LlamaLibrary;
+  readonly facts: GgufFacts;
+  readonly options: LoadRunnerOptions;
+  /** Free memory before the weights were read. */
+  readonly before: MemoryAmount;
+  readonly kvLayout: KvLayout;
+}
+
 /** A GPU is asked again after the weights; RAM is not, since mapped weights still count as available there. */
-function planPool(
-  library: LlamaLibrary,
-  facts: GgufFacts,
-  options: LoadRunnerOptions,
-  before: MemoryAmount,
-): MemoryPlan {
+function planPool({ library, facts, options, before, kvLayout }: PoolRequest): MemoryPlan {
   const isGpu = library.backend !== "cpu";
   return planMemory({
     isGpu,
+    kvLayout,
+    minStreams: options.isDeterministic ? MAX_ROW_MULTIPLE : 1,
     shape: facts,
     weightsBytes: facts.weightsBytes,
     memory: isGpu ? gpuMemory(library) : { ...before, freeBytes: before.freeBytes - facts.weightsBytes },
-    flashAttention: FLASH_ATTENTION,
+    flashAttention: usesFlashAttention(options),
     maxNumBatchedTokens: MAX_NUM_BATCHED_TOKENS,
     cacheTypeK: options.cacheTypeK,
     cacheTypeV: options.cacheTypeV,
@@ -154,33 +216,43 @@ function planPool(
   });
 }
 
-function createContext(
-  library: LlamaLibrary,
-  model: Model,
-  options: LoadRunnerOptions,
-  plan: MemoryPlan,
-): Context {
-  return new Context(library, model, {
+/** With it, which kernel computes a token depends on how many others are in the call (docs/numerics.md). */
+function usesFlashAttention({ isDeterministic }: LoadRunnerOptions): boolean {
+  return !isDeterministic;
+}
+
+function contextOptions(options: LoadRunnerOptions, plan: MemoryPlan): ContextOptions {
+  return {
+    layout: plan.kvLayout,
     numCells: plan.numBlocks * plan.blockSize,
+    numStreams: plan.numStreams,
     maxNumSeqs: plan.maxNumSeqs,
     maxNumBatchedTokens: MAX_NUM_BATCHED_TOKENS,
     maxNumOutputs: maxNumOutputs(plan.maxNumSeqs),
     numThreads: options.numThreads ?? usableCores(),
-    flashAttention: FLASH_ATTENTION,
+    flashAttention: usesFlashAttention(options),
     cacheTypeK: options.cacheTypeK,
     cacheTypeV: options.cacheTypeV,
-  });
+  };
+}
+
+/** In streams sharing is copying, and of a sliding window the library copies only the latest positions. */
+function inLayout(capabilities: MemoryCapabilities, layout: KvLayout): MemoryCapabilities {
+  const { canShare, hasSlidingWindow } = capabilities;
+  return { ...capabilities, canShare: canShare && (layout === "paged" || !hasSlidingWindow) };
 }
 
 interface Loaded {
   readonly library: LlamaLibrary;
   readonly model: Model;
   readonly facts: GgufFacts;
-  readonly plan: MemoryPlan;
+  readonly layout: DecidedLayout;
+  readonly capabilities: MemoryCapabilities;
   readonly options: LoadRunnerOptions;
 }
 
-function describeModel({ library, model, facts, plan, options }: Loaded): ModelInfo {
+function describeModel({ library, model, facts, layout, capabilities, options }: Loaded): ModelInfo {
+  const { plan } = layout;
   const { llama, backend } = library;
   const vocabSize = llama.llama_vocab_n_tokens(model.vocab);
   const tokenIds = Array.from({ length: vocabSize }, (_, id) => id);
@@ -202,8 +274,11 @@ function describeModel({ library, model, facts, plan, options }: Loaded): ModelI
       .map((device) => device.description),
     libraryVersion: library.version,
     numThreads: options.numThreads ?? usableCores(),
-    flashAttention: FLASH_ATTENTION,
-    capabilities: readCapabilities(llama, model, facts),
+    flashAttention: usesFlashAttention(options),
+    kvLayout: layout.layout,
+    kvLayoutReason: layout.reason,
+    isDeterministic: options.isDeterministic,
+    capabilities: inLayout(capabilities, layout.layout),
     kvPool: {
       blockSize: plan.blockSize,
       numBlocks: plan.numBlocks,

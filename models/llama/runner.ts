@@ -14,6 +14,7 @@ import { ModelRunnerError } from "../model-runner.ts";
 import type { RowLogprobs } from "../sampling/logprobs.ts";
 import { rowLogprobs } from "../sampling/logprobs.ts";
 import { Sampler } from "../sampling/sampler.ts";
+import { type CallPart, type CallRules, composeCalls } from "./compose-calls.ts";
 import type { Context } from "./context.ts";
 import { HostCopy } from "./host-copy.ts";
 import type { Model } from "./model.ts";
@@ -28,10 +29,7 @@ export interface LlamaModelRunnerOptions {
   readonly model: Model;
   readonly context: Context;
   readonly info: ModelInfo;
-  /** Most tokens of one library call when decoding; more rows are split. */
-  readonly maxDecodeRowsPerCall: number;
-  /** Most rows of logits of one library call. */
-  readonly maxNumOutputs: number;
+  readonly callRules: CallRules;
 }
 
 /** Runs batches on libllama: fill the batch, decode, read logits in place, sample. */
@@ -40,17 +38,18 @@ export class LlamaModelRunner implements ModelRunner {
   readonly #model: Model;
   readonly #context: Context;
   readonly #sampler: Sampler;
-  readonly #maxDecodeRowsPerCall: number;
-  readonly #maxNumOutputs: number;
-  readonly #outputs: Output[] = [];
+  #callRules: CallRules;
+  /** Null for padding. */
+  readonly #outputs: (Output | null)[] = [];
+  /** What the call in the making only holds for its shape. */
+  readonly #padding: { readonly seqId: number; readonly position: number }[] = [];
   readonly #hostCopies = new Map<HostSlot, HostCopy>();
 
   constructor(options: LlamaModelRunnerOptions) {
     this.info = options.info;
     this.#model = options.model;
     this.#context = options.context;
-    this.#maxDecodeRowsPerCall = options.maxDecodeRowsPerCall;
-    this.#maxNumOutputs = options.maxNumOutputs;
+    this.#callRules = options.callRules;
     this.#sampler = new Sampler(options.info);
   }
 
@@ -60,15 +59,10 @@ export class LlamaModelRunner implements ModelRunner {
 
   execute(batch: Batch): BatchResult {
     const results = new ResultBuilder(this.#sampler, this.info.vocabSize);
-    const maxTokens = batch.kind === "decode" ? this.#maxDecodeRowsPerCall : this.info.maxNumBatchedTokens;
-    for (const row of batch.rows) {
-      for (let offset = 0; offset < row.numTokens; offset += 1) {
-        const wantsLogits = this.#add(row, row.start + offset);
-        const { numTokens, numOutputs } = this.#context.batch;
-        if (numTokens >= maxTokens || (wantsLogits && numOutputs >= this.#maxNumOutputs)) this.#call(results);
-      }
+    for (const call of composeCalls(batch, this.#callRules)) {
+      for (const part of call) this.#add(part);
+      this.#call(results);
     }
-    if (this.#context.batch.numTokens > 0) this.#call(results);
     return results;
   }
 
@@ -92,6 +86,11 @@ export class LlamaModelRunner implements ModelRunner {
     this.#context.setNumThreads(numThreads);
   }
 
+  /** See CallRules.rowMultiple. */
+  setRowMultiple(rowMultiple: number): void {
+    this.#callRules = { ...this.#callRules, rowMultiple };
+  }
+
   /** Runs the smallest batch once, so that the first request does not pay for page faults and lazy set-up. */
   warmUp(): void {
     this.#context.add(this.info.eogTokenIds[0] ?? 0, 0, 0, true);
@@ -111,7 +110,7 @@ export class LlamaModelRunner implements ModelRunner {
   #apply(operation: CacheOp): void {
     switch (operation.kind) {
       case "share":
-        return this.#context.share(operation.from, operation.to, operation.numTokens);
+        return this.#context.kv.share(operation.from, operation.to, operation.numTokens);
       case "trim":
         if (this.#context.trim(operation.seqId, operation.fromPosition)) return;
         throw new ModelRunnerError(`The model's memory cannot be cut at position ${operation.fromPosition}.`);
@@ -125,12 +124,12 @@ export class LlamaModelRunner implements ModelRunner {
     }
   }
 
-  #save({ slot, seqId, fromPosition, toPosition }: HostCopyRange): void {
-    this.#hostCopies.set(slot, this.#context.save(seqId, fromPosition, toPosition));
+  #save({ slot, ...range }: HostCopyRange): void {
+    this.#hostCopies.set(slot, this.#context.kv.save(range));
   }
 
-  #restore({ slot, seqId, fromPosition, toPosition }: HostCopyRange): void {
-    this.#context.restore(this.#hostCopy(slot), seqId, fromPosition, toPosition);
+  #restore({ slot, ...range }: HostCopyRange): void {
+    this.#context.kv.restore(this.#hostCopy(slot), range);
   }
 
   #hostCopy(slot: HostSlot): HostCopy {
@@ -139,13 +138,24 @@ export class LlamaModelRunner implements ModelRunner {
     return copy;
   }
 
-  #add(row: BatchRow, position: number): boolean {
-    const { sequence } = row;
-    const isLast = position === row.start + row.numTokens - 1;
-    const wantsLogits = row.logits === "all" || (isLast && row.logits === "last");
-    this.#context.add(sequence.tokens[position]!, position, sequence.seqId, wantsLogits);
-    if (wantsLogits) this.#outputs.push({ row, position });
-    return wantsLogits;
+  #add(part: CallPart): void {
+    if ("paddingSeqId" in part) return this.#addPadding(part.paddingSeqId);
+    const { row, start, numTokens } = part;
+    const last = row.start + row.numTokens - 1;
+    for (let position = start; position < start + numTokens; position += 1) {
+      const wantsLogits = row.logits === "all" || (position === last && row.logits === "last");
+      this.#context.add(row.sequence.tokens[position]!, position, row.sequence.seqId, wantsLogits);
+      if (wantsLogits) this.#outputs.push({ row, position });
+    }
+  }
+
+  /** Any token will do: nothing is read from it, and it is gone after the call. */
+  #addPadding(seqId: number): void {
+    const position = this.#context.nextPosition(seqId);
+    const wantsLogits = this.#callRules.rowMultiple > 1;
+    this.#context.add(0, position, seqId, wantsLogits);
+    if (wantsLogits) this.#outputs.push(null);
+    this.#padding.push({ seqId, position });
   }
 
   #call(results: ResultBuilder): void {
@@ -153,9 +163,11 @@ export class LlamaModelRunner implements ModelRunner {
     try {
       this.#context.decode();
       if (this.#outputs.length > 0) results.read(this.#context.logits(), this.#outputs);
+      for (const { seqId, position } of this.#padding) this.#context.trim(seqId, position);
     } finally {
       batch.clear();
       this.#outputs.length = 0;
+      this.#padding.length = 0;
     }
   }
 }
@@ -177,8 +189,10 @@ class ResultBuilder implements BatchResult {
     this.#vocabSize = vocabSize;
   }
 
-  read(logits: Float32Array, outputs: readonly Output[]): void {
-    for (const [index, { row, position }] of outputs.entries()) {
+  read(logits: Float32Array, outputs: readonly (Output | null)[]): void {
+    for (const [index, output] of outputs.entries()) {
+      if (output === null) continue;
+      const { row, position } = output;
       const rowLogits = logits.subarray(index * this.#vocabSize, (index + 1) * this.#vocabSize);
       if (row.logits === "all") this.#addPromptLogprob(rowLogits, row, position);
       if (row.sample && position === row.start + row.numTokens - 1) {

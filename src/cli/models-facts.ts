@@ -88,6 +88,7 @@ function planOnCpu(facts: GgufFacts): MemoryPlan {
   const memory = probeRam();
   return planMemory({
     isGpu: false,
+    kvLayout: "paged",
     shape: facts,
     weightsBytes: facts.weightsBytes,
     memory: { ...memory, freeBytes: Math.max(0, memory.freeBytes - facts.weightsBytes) },

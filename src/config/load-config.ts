@@ -100,4 +100,16 @@ function checkTogether(config: Config): void {
   if (config.streamBufferSoftBytes > config.streamBufferHardBytes) {
     throw new ConfigError("stream-buffer-soft must not be greater than stream-buffer-hard");
   }
+  checkDeterministic(config);
+}
+
+/** What the mode needs (docs/layouts.md), said before anything is loaded. */
+function checkDeterministic({ deterministic, kvLayout, cacheTypeV }: Config): void {
+  if (!deterministic) return;
+  if (kvLayout === "paged") throw new ConfigError("deterministic needs kv-layout streams");
+  if (!["f32", "f16", "bf16"].includes(cacheTypeV)) {
+    throw new ConfigError(
+      "deterministic turns flash attention off, so cache-type-v must be f32, f16 or bf16",
+    );
+  }
 }

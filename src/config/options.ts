@@ -149,6 +149,12 @@ export const options = {
     description: "Type of the values in the KV cache, out of the same list",
     default: "f16",
   }),
+  kvLayout: option("Memory", "kv-layout", {
+    type: choice("auto", "paged", "streams"),
+    description:
+      "paged: one pool for all, prefixes shared in place; streams: a slice for each sequence, prefixes copied; auto measures",
+    default: "auto",
+  }),
   prefixCache: option("Memory", "prefix-cache", {
     type: onOff(),
     description: "Reuse of computed prompt blocks by requests that begin the same way",
@@ -186,6 +192,12 @@ export const options = {
     description: "Gap between two tokens of a stream that prefill of other requests must not exceed",
     default: null,
     defaultText: "auto: measured at start",
+  }),
+  deterministic: option("Scheduling", "deterministic", {
+    type: onOff(),
+    description:
+      "Tokens depend on the request, the model and the build alone, not on what else runs; slower, and the seed is 0 unless given",
+    default: false,
   }),
   defaultMaxTokens: option("Scheduling", "default-max-tokens", {
     type: integer({ min: 1, max: maxTokenCount }),

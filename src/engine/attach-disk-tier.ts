@@ -53,10 +53,13 @@ export function attachDiskTier({ disk, modelPath, runner, host }: AttachDiskTier
 /** Changes whenever the bytes of a KV state could mean something else. */
 function identityOf(
   modelPath: string,
-  { libraryVersion, backend, flashAttention, kvPool }: ModelInfo,
+  { libraryVersion, backend, flashAttention, kvLayout, maxNumSeqs, kvPool }: ModelInfo,
 ): string {
   const { blockSize, bytesPerToken, cacheTypeK, cacheTypeV } = kvPool;
-  const facts = [libraryVersion, backend, flashAttention, blockSize, bytesPerToken, cacheTypeK, cacheTypeV];
+  // The state of one stream says how many there are.
+  const layout = kvLayout === "paged" ? kvLayout : [kvLayout, maxNumSeqs];
+  const types = [cacheTypeK, cacheTypeV];
+  const facts = [libraryVersion, backend, flashAttention, layout, blockSize, bytesPerToken, ...types];
   const hash = createHash("sha256").update(JSON.stringify(facts));
   const file = openSync(modelPath, "r");
   try {

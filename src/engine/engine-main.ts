@@ -1,7 +1,8 @@
 import { KvCacheManager } from "../../kvcache/kv-cache-manager.ts";
 import type { KvCacheOptions } from "../../kvcache/kv-cache-options.ts";
 import { LibraryError } from "../../models/llama/library.ts";
-import { loadRunner } from "../../models/llama/load-runner.ts";
+import { MAX_ROW_MULTIPLE } from "../../models/llama/compose-calls.ts";
+import { loadRunner, type LayoutKnowledge, type LoadedRunner } from "../../models/llama/load-runner.ts";
 import type { LlamaModelRunner } from "../../models/llama/runner.ts";
 import { ModelLoadError } from "../../models/llama/model-load-error.ts";
 import { MemoryPlanError } from "../../models/memory-plan.ts";
@@ -12,11 +13,13 @@ import type { StepTimeModel } from "../../scheduler/step-time-model.ts";
 import { Scheduler } from "../../scheduler/scheduler.ts";
 import { attachDiskTier, type AttachedDiskTier } from "./attach-disk-tier.ts";
 import { calibrate } from "./calibration.ts";
+import { findNondeterminism } from "./check-determinism.ts";
 import { measureCopyCost } from "./copy-cost.ts";
 import { ModelRefusedError, runEngineProcess, type LoadedEngine } from "./engine-process.ts";
 import type { EngineSettings } from "./engine-settings.ts";
 import { GovernedRunner } from "./governed-runner.ts";
 import { describeHostTier, kvCacheOptions } from "./kv-cache-options.ts";
+import { LayoutStore } from "./layout-store.ts";
 import { StepTimeStore } from "./step-time-store.ts";
 import type { FromEngine } from "./protocol.ts";
 
@@ -26,8 +29,12 @@ const CALIBRATION_BUDGET_MS = 3000;
 const TYPICAL_LENGTH = 512;
 
 function load(send: (message: FromEngine) => void, settings: EngineSettings): LoadedEngine {
-  const { runner, notes } = loadOrRefuse(send, settings);
+  const layouts =
+    settings.stepTimesDir === null ? null : new LayoutStore(settings.stepTimesDir, settings.runner);
+  const layoutKnowledge = layouts?.load() ?? null;
+  const { runner, notes, layoutCosts } = loadOrRefuse(send, settings, layoutKnowledge);
   const { info } = runner;
+  if (info.isDeterministic) requireDeterminism(runner);
   const { cacheOptions, note: cacheNote } = planCache(runner, settings);
   const kvCache = new KvCacheManager(cacheOptions);
   const scheduler = new Scheduler(
@@ -36,10 +43,16 @@ function load(send: (message: FromEngine) => void, settings: EngineSettings): Lo
       maxNumBatchedTokens: info.maxNumBatchedTokens,
       maxModelLen: info.maxModelLen,
       targetItlMs: settings.targetItlMs,
+      isDeterministic: info.isDeterministic,
       eogTokenIds: info.eogTokenIds,
     },
     kvCache,
   );
+  const saveLayouts = (): void => {
+    const { sharedPart = null, costs = null } = layoutKnowledge ?? {};
+    layouts?.save({ costs: layoutCosts ?? costs, sharedPart }, scheduler.stats());
+  };
+  saveLayouts();
   const governed = new GovernedRunner(runner, (numThreads, reason) => {
     send({ type: "threads", numThreads, reason });
   });
@@ -57,6 +70,7 @@ function load(send: (message: FromEngine) => void, settings: EngineSettings): Lo
     ],
     onShutdown: () => {
       saveStepTimes();
+      saveLayouts();
       disk?.flush();
     },
   };
@@ -84,13 +98,28 @@ function planCache(
   return { cacheOptions, note: describeHostTier(info, cacheOptions.maxHostBlocks ?? 0, cost) };
 }
 
+/** Padding costs time, so no more of it than the kernels of this model need. */
+function requireDeterminism(runner: LlamaModelRunner): void {
+  let cause: string | null = null;
+  for (const rowMultiple of [2, MAX_ROW_MULTIPLE]) {
+    runner.setRowMultiple(rowMultiple);
+    cause = findNondeterminism(runner);
+    if (cause === null) return;
+  }
+  throw new ModelRefusedError(
+    `--deterministic cannot be kept with this model on ${runner.info.backend}: ${cause} changed results; other weights or --backend cpu may do.`,
+  );
+}
+
 function loadOrRefuse(
   send: (message: FromEngine) => void,
   settings: EngineSettings,
-): ReturnType<typeof loadRunner> {
+  layoutKnowledge: LayoutKnowledge | null,
+): LoadedRunner {
   try {
     return loadRunner({
       ...settings.runner,
+      layoutKnowledge,
       logger: (level, message) => {
         send({ type: "log", level, message });
       },

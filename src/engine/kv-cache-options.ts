@@ -1,5 +1,5 @@
 import type { KvCacheOptions } from "../../kvcache/kv-cache-options.ts";
-import { NUM_SEQ_IDS } from "../../models/llama/context.ts";
+import { MAX_PAGED_SEQ_IDS } from "../../models/llama/paged-memory.ts";
 import { formatBytes } from "../../models/memory-plan.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import type { CopyCost } from "./copy-cost.ts";
@@ -33,7 +33,8 @@ export function kvCacheOptions(
   return {
     numBlocks: kvPool.numBlocks,
     blockSize: kvPool.blockSize,
-    numSeqIds: NUM_SEQ_IDS,
+    layout: info.kvLayout,
+    numSeqIds: info.kvLayout === "streams" ? info.maxNumSeqs : MAX_PAGED_SEQ_IDS,
     maxCachedBlocks: numCachedBlocks(info, settings),
     maxHostBlocks: numHostBlocks(info, settings, freeRamBytes),
     canShare: capabilities.canShare,
@@ -57,8 +58,12 @@ export function describeHostTier(
   return `what the KV pool gives up is kept in host memory: up to ${size}, ${numTokens} tokens${times}`;
 }
 
-function numCachedBlocks({ kvPool, backend }: ModelInfo, { prefixCache }: CacheSettings): number {
-  if (!prefixCache) return 0;
+/**
+ * In the streams layout an idle prefix would take the place of a sequence and leave a hole in the batch, so it moves to
+ * host memory at once.
+ */
+function numCachedBlocks({ kvPool, kvLayout, backend }: ModelInfo, { prefixCache }: CacheSettings): number {
+  if (!prefixCache || kvLayout === "streams") return 0;
   return backend === "cpu" ? Math.floor(kvPool.numBlocks * CPU_CACHED_SHARE) : kvPool.numBlocks;
 }
 

@@ -1,42 +1,28 @@
-import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
-import path from "node:path";
 import type { RegressionSnapshot } from "../../scheduler/decayed-regression.ts";
 import type { StepTimeSnapshot } from "../../scheduler/step-time-model.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
+import { KeptJson } from "./kept-json.ts";
 
 const FORMAT = 1;
 
 /** Keeps what was learned about step times between starts, one small file for each model on each kind of machine. */
 export class StepTimeStore {
-  readonly #file: string;
+  readonly #kept: KeptJson;
 
   constructor(folder: string, info: ModelInfo) {
-    this.#file = path.join(folder, `${keyOf(info)}.json`);
+    this.#kept = new KeptJson(folder, "", factsOf(info));
   }
 
   /** Null where nothing was kept, or nothing that can be read. */
   load(): StepTimeSnapshot | null {
-    try {
-      const snapshot = JSON.parse(readFileSync(this.#file, "utf8")) as Partial<StepTimeSnapshot> | null;
-      const { decode, prefill } = snapshot ?? {};
-      return isRegression(decode) && isRegression(prefill) ? { decode, prefill } : null;
-    } catch {
-      return null;
-    }
+    const snapshot = this.#kept.load() as Partial<StepTimeSnapshot> | null | undefined;
+    const { decode, prefill } = snapshot ?? {};
+    return isRegression(decode) && isRegression(prefill) ? { decode, prefill } : null;
   }
 
-  /** What cannot be kept is learned again: failures are no reason to disturb serving. */
   save(snapshot: StepTimeSnapshot): void {
-    const temporary = `${this.#file}.${process.pid}`;
-    try {
-      mkdirSync(path.dirname(this.#file), { recursive: true });
-      writeFileSync(temporary, JSON.stringify(snapshot));
-      renameSync(temporary, this.#file);
-    } catch {
-      // A read-only or full disk.
-    }
+    this.#kept.save(snapshot);
   }
 }
 
@@ -44,9 +30,9 @@ function isRegression(value: RegressionSnapshot | undefined): value is Regressio
   return Array.isArray(value?.moments) && Array.isArray(value.targets);
 }
 
-/** Whatever changes step times changes the key. */
-function keyOf(info: ModelInfo): string {
-  const facts = [
+/** Whatever changes step times. */
+function factsOf(info: ModelInfo): unknown[] {
+  return [
     FORMAT,
     info.architecture,
     info.description,
@@ -57,9 +43,10 @@ function keyOf(info: ModelInfo): string {
     info.libraryVersion,
     info.numThreads,
     info.flashAttention,
+    info.kvLayout,
+    info.isDeterministic,
     info.kvPool.cacheTypeK,
     info.kvPool.cacheTypeV,
     cpus()[0]?.model,
   ];
-  return createHash("sha256").update(JSON.stringify(facts)).digest("hex").slice(0, 16);
 }

@@ -18,8 +18,9 @@ export function capacityReport({ model, snapshot, queue }: CapacityFacts) {
     model: model.id,
     max_model_len: maxModelLen,
     max_num_seqs: maxNumSeqs,
-    // One pool of cells for all sequences; there is no other.
-    layout: "paged",
+    layout: model.kvLayout,
+    layout_reason: model.kvLayoutReason,
+    deterministic: model.isDeterministic,
     itl_target_ms: round(snapshot.targetItlMs),
     kv: {
       block_size: kvPool.blockSize,

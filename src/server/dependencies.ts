@@ -52,6 +52,8 @@ export interface ServerConfig {
   readonly defaultMaxTokens: number;
   /** Seed of requests that name none; null draws one for each. */
   readonly defaultSeed: number | null;
+  /** Requests may ask for what holds for all of them then. */
+  readonly isDeterministic: boolean;
   readonly maxNumPrompts: number;
   /** Prompts times choices of one request. */
   readonly maxNumChoices: number;
@@ -74,6 +76,7 @@ export const defaultServerConfig: ServerConfig = {
   allowedHosts: [],
   defaultMaxTokens: 2048,
   defaultSeed: null,
+  isDeterministic: false,
   maxNumPrompts: 128,
   maxNumChoices: 256,
   maxNumStopStrings: 16,

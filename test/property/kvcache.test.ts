@@ -84,7 +84,7 @@ class World {
       numSeqIds: NUM_SEQ_IDS,
       ...options,
     });
-    this.memory = new FakeKvMemory(numBlocks * BLOCK_SIZE, NUM_SEQ_IDS);
+    this.memory = new FakeKvMemory({ numCells: numBlocks * BLOCK_SIZE, numSeqIds: NUM_SEQ_IDS });
   }
 
   run(action: Action): void {
@@ -142,7 +142,7 @@ class World {
 
   /** The oracle: compares what the key would compute with everything in memory. */
   #longestComputedPrefix(key: Running["key"]): number {
-    const scratch = new FakeKvMemory(key.tokens.length, 1);
+    const scratch = new FakeKvMemory({ numCells: key.tokens.length, numSeqIds: 1 });
     const states = key.tokens.map((tokenId, position) => scratch.append(0, position, tokenId));
     const known = this.#statesOf(key.cacheSalt);
     const firstUnknown = states.findIndex((state) => !known.has(state));

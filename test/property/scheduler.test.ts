@@ -73,7 +73,12 @@ const settings = fc.record({
 });
 
 type Settings = typeof settings extends fc.Arbitrary<infer T> ? T : never;
-type Capabilities = Pick<KvCacheOptions, "canShare" | "canTrim">;
+/** A kind of memory and of scheduler. */
+interface Kind extends Pick<KvCacheOptions, "canShare" | "canTrim" | "layout"> {
+  readonly isDeterministic?: boolean;
+  /** The model's results depend on the shape of a call. */
+  readonly isSensitive?: boolean;
+}
 
 function toRequest(arrival: Arrival, requestId: string): SequenceRequest {
   const { prompt, promptLength, tail, maxTokens, priority, salt, scores, pinMs } = arrival;
@@ -102,14 +107,14 @@ interface Outcome {
 const outcomesAlone = new Map<string, Outcome>();
 
 /** What a request yields with the whole machine to itself. */
-function runAlone(request: SequenceRequest): Outcome {
-  const key = JSON.stringify([request.tokens, request.maxTokens, request.sampling]);
+function runAlone(request: SequenceRequest, isDeterministic: boolean): Outcome {
+  const key = JSON.stringify([request.tokens, request.maxTokens, request.sampling, isDeterministic]);
   const known = outcomesAlone.get(key);
   if (known !== undefined) return known;
   const engine = new FakeEngine({
     kv: { numBlocks: MAX_MODEL_LEN / BLOCK_SIZE, blockSize: BLOCK_SIZE, canShare: false },
-    scheduler: { maxModelLen: MAX_MODEL_LEN },
-    runner: { meanTokensToEog: MEAN_TOKENS_TO_EOG },
+    scheduler: { maxModelLen: MAX_MODEL_LEN, isDeterministic },
+    runner: { meanTokensToEog: MEAN_TOKENS_TO_EOG, isSensitive: isDeterministic },
   });
   engine.add(request);
   engine.drain();
@@ -121,19 +126,28 @@ function runAlone(request: SequenceRequest): Outcome {
 /** Requests, and what became of them, in one engine. */
 class Simulation {
   readonly engine: FakeEngine;
+  readonly #isDeterministic: boolean;
   readonly #requests: SequenceRequest[] = [];
   readonly #aborted = new Set<string>();
   readonly #paused = new Set<string>();
 
   constructor(
     { maxNumSeqs, numSpareSeqIds, numBlocks, cache, ...rest }: Settings,
-    capabilities: Capabilities,
+    { isDeterministic = false, isSensitive = isDeterministic, ...memory }: Kind,
   ) {
+    this.#isDeterministic = isDeterministic;
     const numSeqIds = maxNumSeqs + numSpareSeqIds;
+    const slices = numSeqIds * (MAX_MODEL_LEN / BLOCK_SIZE);
     this.engine = new FakeEngine({
-      kv: { numBlocks, blockSize: BLOCK_SIZE, numSeqIds, ...cache, ...capabilities },
-      scheduler: { maxNumSeqs, maxModelLen: MAX_MODEL_LEN, ...rest },
-      runner: { meanTokensToEog: MEAN_TOKENS_TO_EOG },
+      kv: {
+        numBlocks: memory.layout === "streams" ? slices : numBlocks,
+        blockSize: BLOCK_SIZE,
+        numSeqIds,
+        ...cache,
+        ...memory,
+      },
+      scheduler: { maxNumSeqs, maxModelLen: MAX_MODEL_LEN, isDeterministic, ...rest },
+      runner: { meanTokensToEog: MEAN_TOKENS_TO_EOG, isSensitive },
     });
   }
 
@@ -162,7 +176,7 @@ class Simulation {
   checkOutputs(): void {
     for (const request of this.#requests) {
       const { requestId } = request;
-      const alone = runAlone(request);
+      const alone = runAlone(request, this.#isDeterministic);
       const tokens = this.engine.tokensOf(requestId);
       const reason = this.engine.finishOf(requestId);
       if (!this.#aborted.has(requestId)) assert.deepEqual({ tokens, reason }, alone);
@@ -214,13 +228,13 @@ class Simulation {
 }
 
 /** Returns how often each rare thing happened, to show that the scripts reach it. */
-function checkSchedules(capabilities: Capabilities, numRuns: number): Record<string, number> {
+function checkSchedules(kind: Kind, numRuns: number): Record<string, number> {
   const reached = { numPreemptions: 0, numPrefixHits: 0 };
   const property = fc.property(
     settings,
     fc.array(actions, { minLength: 8, maxLength: 24 }),
     (setting, script) => {
-      const simulation = new Simulation(setting, capabilities);
+      const simulation = new Simulation(setting, kind);
       for (const action of script) simulation.run(action);
       simulation.finish();
       simulation.checkOutputs();
@@ -247,4 +261,32 @@ test("the same for memory that shares but cannot be trimmed", () => {
 test("the same for memory that cannot share", () => {
   const reached = checkSchedules({ canShare: false, canTrim: false }, 2_000);
   assert.ok(reached["numPrefixHits"] === 0 && reached["numPreemptions"]! > 300, JSON.stringify(reached));
+});
+
+test("the same where every sequence has a slice of its own and sharing copies", () => {
+  const reached = checkSchedules({ canShare: true, canTrim: true, layout: "streams" }, 3_000);
+  assert.ok(reached["numPrefixHits"]! > 500, JSON.stringify(reached));
+});
+
+for (const layout of ["streams", "paged"] as const) {
+  test(`deterministic, ${layout}: the same although results depend on the shape of a call`, () => {
+    const kind = { canShare: true, canTrim: true, layout, isDeterministic: true };
+    const reached = checkSchedules(kind, 3_000);
+    assert.ok(reached["numPrefixHits"]! > 500 && reached["numPreemptions"]! > 20, JSON.stringify(reached));
+  });
+}
+
+test("without that mode, such a model gives other tokens in other company", () => {
+  const kind = { canShare: true, canTrim: true, isSensitive: true };
+  assert.throws(() => {
+    fc.assert(
+      fc.property(settings, fc.array(actions, { minLength: 8, maxLength: 24 }), (setting, script) => {
+        const simulation = new Simulation(setting, kind);
+        for (const action of script) simulation.run(action);
+        simulation.finish();
+        simulation.checkOutputs();
+      }),
+      { numRuns: 200, seed: 1, endOnFailure: true },
+    );
+  }, /Property failed/);
 });

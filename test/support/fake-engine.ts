@@ -43,6 +43,9 @@ const modelInfo = (maxModelLen: number, maxNumSeqs: number): ModelInfo => ({
   libraryVersion: "test",
   numThreads: 1,
   flashAttention: false,
+  kvLayout: "paged",
+  kvLayoutReason: "as asked",
+  isDeterministic: false,
   capabilities: {
     canTrim: true,
     canShare: true,

@@ -69,7 +69,7 @@ export class FakeEngine {
 
   constructor(options: FakeEngineOptions = {}) {
     this.kv = createKvCacheManager(options.kv);
-    const { numBlocks, blockSize, numSeqIds } = this.kv.options;
+    const { numBlocks, blockSize, numSeqIds, layout: kvLayout = "paged" } = this.kv.options;
     const schedulerOptions: SchedulerOptions = {
       maxNumSeqs: 4,
       maxNumBatchedTokens: 64,
@@ -81,7 +81,7 @@ export class FakeEngine {
     };
     this.scheduler = new Scheduler(schedulerOptions, this.kv);
     const { maxNumBatchedTokens } = schedulerOptions;
-    const info = createFakeModelInfo({ kvPool: { numBlocks, blockSize }, maxNumBatchedTokens });
+    const info = createFakeModelInfo({ kvPool: { numBlocks, blockSize }, kvLayout, maxNumBatchedTokens });
     this.runner = new FakeModelRunner({ info, numSeqIds, meanTokensToEog: Infinity, ...options.runner });
   }
 

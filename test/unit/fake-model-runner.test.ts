@@ -8,14 +8,14 @@ import { createSamplingParams, FakeEngine, range } from "../support/scheduler-bu
 
 describe("FakeKvMemory", () => {
   test("refuses positions computed twice, or before those in front of them", () => {
-    const memory = new FakeKvMemory(8, 2);
+    const memory = new FakeKvMemory({ numCells: 8, numSeqIds: 2 });
     memory.append(0, 0, 5);
     assert.throws(() => memory.append(0, 0, 5), /position 0 computed where 1 is next/);
     assert.throws(() => memory.append(0, 2, 5), /position 2 computed where 1 is next/);
   });
 
   test("refuses more cells than it has, and counts shared ones once", () => {
-    const memory = new FakeKvMemory(2, 3);
+    const memory = new FakeKvMemory({ numCells: 2, numSeqIds: 3 });
     memory.append(0, 0, 5);
     memory.append(0, 1, 6);
     memory.apply({ kind: "share", from: 0, to: 1, numTokens: 2 });
@@ -28,7 +28,7 @@ describe("FakeKvMemory", () => {
   });
 
   test("refuses to share what is not there, or onto what is", () => {
-    const memory = new FakeKvMemory(8, 2);
+    const memory = new FakeKvMemory({ numCells: 8, numSeqIds: 2 });
     assert.throws(() => memory.apply({ kind: "share", from: 0, to: 1, numTokens: 1 }), /0 of 1 tokens/);
     memory.append(0, 0, 5);
     memory.append(1, 0, 5);
@@ -40,7 +40,7 @@ describe("FakeKvMemory", () => {
   });
 
   test("a state tells all tokens before it apart", () => {
-    const memory = new FakeKvMemory(8, 2);
+    const memory = new FakeKvMemory({ numCells: 8, numSeqIds: 2 });
     const [first, second] = [
       [1, 2, 3].map((token, at) => memory.append(0, at, token)),
       [2, 1, 3].map((token, at) => memory.append(1, at, token)),

@@ -25,6 +25,7 @@ const shape = {
 function planOptions(overrides: Partial<MemoryPlanOptions> = {}): MemoryPlanOptions {
   return {
     isGpu: false,
+    kvLayout: "paged",
     shape,
     weightsBytes: 92 * MIB,
     memory: { freeBytes: 16 * GIB, totalBytes: 24 * GIB, source: "RAM" },

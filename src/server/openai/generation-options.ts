@@ -58,6 +58,7 @@ export function parseGenerationOptions(
   if (maxTokens !== null && minTokens > maxTokens) {
     throw invalidValue("min_tokens", "'min_tokens' must not be greater than 'max_tokens'.");
   }
+  checkDeterminism(fields, context.config);
   return {
     model: fields.model ?? null,
     sampling: { ...parseSampling(fields, context), ...logprobs, minTokens },
@@ -71,6 +72,14 @@ export function parseGenerationOptions(
     cacheSalt: fields.cache_salt ?? "",
     output: parseOutput(fields, context.config),
   };
+}
+
+/** Whether the promise holds is settled when the model is loaded. */
+function checkDeterminism({ deterministic }: GenerationFields, { isDeterministic }: ServerConfig): void {
+  if (deterministic !== true || isDeterministic) return;
+  const message =
+    "'deterministic' is possible on a server that runs with --deterministic; this one does not.";
+  throw invalidValue("deterministic", message);
 }
 
 /** A text format is what we give anyway; any other constrains the output and is refused by name. */

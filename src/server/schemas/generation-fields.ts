@@ -51,6 +51,9 @@ export const lengthFields = {
 
 /** Fields about the order of work and what may be shared. */
 export const schedulingFields = {
+  deterministic: Type.Optional(
+    Type.Boolean({ description: "true is refused unless the server runs with --deterministic." }),
+  ),
   priority: Type.Optional(
     Type.Integer({ minimum: -maxInt64, maximum: maxInt64, default: 0, description: "Lower runs earlier." }),
   ),

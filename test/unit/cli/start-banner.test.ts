@@ -22,6 +22,9 @@ const model: ModelInfo = {
   libraryVersion: "0.4.0",
   numThreads: 2,
   flashAttention: true,
+  kvLayout: "paged",
+  kvLayoutReason: "as asked",
+  isDeterministic: false,
   capabilities: {
     canTrim: true,
     canShare: true,

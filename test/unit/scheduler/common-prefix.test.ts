@@ -7,7 +7,7 @@ import { createSequenceRequest, range } from "../../support/scheduler-builders.t
 function sequence(tokens: readonly number[], cacheSalt = ""): Sequence {
   const account = { tenantId: "", counter: 0 };
   const arrival = { arrivalMs: 0, arrivalIndex: 0, priority: 0, priorityAgeingMs: 100, account };
-  return new Sequence(createSequenceRequest({ tokens, cacheSalt }), arrival, 100);
+  return new Sequence(createSequenceRequest({ tokens, cacheSalt }), arrival, { maxModelLen: 100 });
 }
 
 test("numCommonTokens counts whole blocks of one salt, leaving the follower a token to compute", () => {
