@@ -39,8 +39,8 @@ export type ModelShape = Pick<
 export interface MemoryPlanOptions {
   readonly isGpu: boolean;
   readonly kvLayout: KvLayout;
-  /** Slices that the streams layout must have, whatever the number of rows; 1 by default. */
-  readonly minStreams?: number;
+  /** The streams layout has a multiple of so many slices, whatever the number of rows; 1 by default. */
+  readonly streamMultiple?: number;
   readonly shape: ModelShape;
   readonly weightsBytes: number;
   /** Before the pool is taken and with the weights already paid for. */
@@ -85,7 +85,7 @@ export function planMemory(options: MemoryPlanOptions): MemoryPlan {
   const wantedNumSeqs = options.maxNumSeqs ?? DEFAULT_MAX_NUM_SEQS[options.isGpu ? "gpu" : "cpu"];
   const costs = costsOf(options, wantedNumSeqs);
   const isPaged = options.kvLayout === "paged";
-  const wantedNumSlices = isPaged ? wantedNumSeqs : Math.max(options.minStreams ?? 1, wantedNumSeqs);
+  const wantedNumSlices = isPaged ? wantedNumSeqs : ceilTo(options.streamMultiple ?? 1, wantedNumSeqs);
   const pool = poolSize(options, costs, wantedNumSlices);
   const { numStreams, sliceTokens } = cut(pool.numTokens, options, wantedNumSlices);
   const longest = Math.min(trainedLength(options.shape), Math.max(sliceTokens, MIN_MODEL_LEN));
@@ -116,12 +116,13 @@ export function planMemory(options: MemoryPlanOptions): MemoryPlan {
 /** What one sequence can have: the whole pool, or in the streams layout a slice of it. */
 function cut(
   numTokens: number,
-  { kvLayout, maxModelLen, minStreams = 1 }: MemoryPlanOptions,
+  { kvLayout, maxModelLen, streamMultiple = 1 }: MemoryPlanOptions,
   maxNumSeqs: number,
 ): { readonly numStreams: number; readonly sliceTokens: number } {
   if (kvLayout === "paged") return { numStreams: 1, sliceTokens: numTokens };
   const shortest = ceilToGrain(maxModelLen ?? MIN_MODEL_LEN);
-  const numStreams = Math.max(minStreams, Math.min(maxNumSeqs, Math.floor(numTokens / shortest)));
+  const most = Math.min(maxNumSeqs, Math.floor(numTokens / shortest));
+  const numStreams = Math.max(streamMultiple, most - (most % streamMultiple));
   return { numStreams, sliceTokens: floorToGrain(numTokens / numStreams) };
 }
 
@@ -201,7 +202,11 @@ function floorToGrain(numTokens: number): number {
 }
 
 function ceilToGrain(numTokens: number): number {
-  return Math.ceil(numTokens / POOL_GRAIN_TOKENS) * POOL_GRAIN_TOKENS;
+  return ceilTo(POOL_GRAIN_TOKENS, numTokens);
+}
+
+function ceilTo(grain: number, value: number): number {
+  return Math.ceil(value / grain) * grain;
 }
 
 /** Rows of logits reserved for one call: decoding needs one a sequence, prompt logprobs are computed in such pieces. */

@@ -14,10 +14,13 @@ import { TokenClient, type Answer } from "./token-client.ts";
 
 const NUM_OFFERED = 32;
 const NUM_FITTING = 4;
+const MAX_MODEL_LEN = 256;
 const NUM_KILLS = 10;
 const KILL_POLL_MS = 20;
 /** Requests that are asked again of an unloaded server, one at a time. */
 const NUM_COMPARED = 8;
+
+const isDeterministic = process.argv.includes("--server-option=--deterministic");
 
 interface Sizes {
   readonly promptLength: number;
@@ -41,10 +44,11 @@ interface Pressure {
 
 async function run(settings: ScenarioSettings): Promise<Findings> {
   const sizes = settings.isQuick ? QUICK : FULL;
-  const poolTokens = NUM_FITTING * (sizes.promptLength + sizes.outputLength);
+  // The mode gives every request a slice of its own.
+  const tokensEach = isDeterministic ? MAX_MODEL_LEN : sizes.promptLength + sizes.outputLength;
   const options = {
-    "--kv-memory": await kvMemoryFor(settings.modelPath, poolTokens),
-    "--max-model-len": 256,
+    "--kv-memory": await kvMemoryFor(settings.modelPath, NUM_FITTING * tokensEach),
+    "--max-model-len": MAX_MODEL_LEN,
     "--max-num-seqs": 16,
   };
   const prompts = await createPrompts(settings, options, sizes);
@@ -56,7 +60,7 @@ async function run(settings: ScenarioSettings): Promise<Findings> {
     numKills: NUM_KILLS,
   });
   const goals = [calm, killed].flatMap((each) => goalsOf(each, sizes));
-  if (settings.serverOptions.some((option) => option.startsWith("--deterministic"))) {
+  if (isDeterministic) {
     const alone = await unloaded(settings, options, prompts.slice(0, NUM_COMPARED), sizes);
     goals.push(...[calm, killed].map((each) => sameOutputs(each, alone)));
   }
@@ -205,7 +209,7 @@ function row({ name, answers, seconds, ...counts }: Pressure, sizes: Sizes): Row
 }
 
 await runScenario({
-  name: "memory-pressure",
+  name: isDeterministic ? "memory-pressure-deterministic" : "memory-pressure",
   purpose: "memory for 4 requests, 32 offered: all complete, also through 10 kills of the engine",
   numRounds: 1,
   run,

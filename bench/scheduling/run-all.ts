@@ -15,17 +15,19 @@ import { EXIT } from "../commands/exit-codes.ts";
 import { resultsTable } from "./results-table.ts";
 import type { ScenarioResult } from "./scenario.ts";
 
-/** Compiled entries by name. */
+/** Compiled entries by name, and flags of their own. */
 const SCENARIOS = {
-  "victim-intruder": "victim-intruder.js",
-  "shared-prefix": "shared-prefix.js",
-  "memory-pressure": "memory-pressure.js",
-  contention: "contention.js",
-  fairness: "fairness.js",
-  "first-come": "first-come.js",
-  churn: "churn.js",
-  "schedule-cost": "../engine/schedule.js",
-} as const;
+  "victim-intruder": ["victim-intruder.js"],
+  "shared-prefix": ["shared-prefix.js"],
+  "memory-pressure": ["memory-pressure.js"],
+  "memory-pressure-deterministic": ["memory-pressure.js", "--server-option=--deterministic"],
+  contention: ["contention.js"],
+  fairness: ["fairness.js"],
+  "first-come": ["first-come.js"],
+  churn: ["churn.js"],
+  "schedule-cost": ["../engine/schedule.js"],
+  layouts: ["../engine/layouts.js"],
+} as const satisfies Record<string, readonly [string, ...string[]]>;
 
 type ScenarioName = keyof typeof SCENARIOS;
 
@@ -66,8 +68,10 @@ async function main(): Promise<number> {
 }
 
 async function runOne(name: ScenarioName, flags: readonly string[]): Promise<void> {
-  const entry = fileURLToPath(new URL(SCENARIOS[name], import.meta.url));
-  const child = spawn(process.execPath, ["--enable-source-maps", entry, ...flags], { stdio: "inherit" });
+  const [file, ...ownFlags] = SCENARIOS[name];
+  const entry = fileURLToPath(new URL(file, import.meta.url));
+  const command = ["--enable-source-maps", entry, ...ownFlags, ...flags];
+  const child = spawn(process.execPath, command, { stdio: "inherit" });
   const endWithUs = (): void => void child.kill("SIGTERM");
   process.once("exit", endWithUs);
   await once(child, "exit");

@@ -201,7 +201,7 @@ function planPool({ library, facts, options, before, kvLayout }: PoolRequest): M
   return planMemory({
     isGpu,
     kvLayout,
-    minStreams: options.isDeterministic ? MAX_ROW_MULTIPLE : 1,
+    streamMultiple: options.isDeterministic ? MAX_ROW_MULTIPLE : 1,
     shape: facts,
     weightsBytes: facts.weightsBytes,
     memory: isGpu ? gpuMemory(library) : { ...before, freeBytes: before.freeBytes - facts.weightsBytes },

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { CacheOp } from "../../kvcache/cache-op.ts";
 import type { KvCacheManager } from "../../kvcache/kv-cache-manager.ts";
+import type { KvLayout } from "../../kvcache/kv-cache-options.ts";
 
 import { FakeKvMemory } from "../../models/fake-kv-memory.ts";
 import { createKvCacheManager } from "../support/scheduler-builders.ts";
@@ -77,14 +78,15 @@ class World {
   numRestores = 0;
   #nowMs = 0;
 
-  constructor({ numBlocks, ...options }: Settings) {
+  constructor({ numBlocks, ...options }: Settings, layout: KvLayout) {
     this.kv = createKvCacheManager({
       numBlocks,
+      layout,
       blockSize: BLOCK_SIZE,
       numSeqIds: NUM_SEQ_IDS,
       ...options,
     });
-    this.memory = new FakeKvMemory({ numCells: numBlocks * BLOCK_SIZE, numSeqIds: NUM_SEQ_IDS });
+    this.memory = new FakeKvMemory({ numCells: numBlocks * BLOCK_SIZE, numSeqIds: NUM_SEQ_IDS, layout });
   }
 
   run(action: Action): void {
@@ -162,20 +164,26 @@ class World {
   }
 }
 
-test("the manager finds exactly the prefixes that are in memory and never loses a block", () => {
-  let numRestores = 0;
-  fc.assert(
-    fc.property(settings, fc.array(actions, { maxLength: 60, size: "max" }), (setting, script) => {
-      const world = new World(setting);
-      for (const action of script) world.run(action);
-      while (world.running.length > 0) world.run({ kind: "release", pick: 0, retain: false });
-      const { used, cached } = world.kv.counts();
-      assert.equal(used, 0);
-      assert.ok(cached <= setting.maxCachedBlocks);
-      assert.equal(world.memory.numUsedCells, cached * BLOCK_SIZE);
-      numRestores += world.numRestores;
-    }),
-    { numRuns: 2_000, seed: 1, includeErrorInReport: true },
-  );
-  assert.ok(numRestores > 50, `${numRestores} restores`);
-});
+/** Longer than any script can make a sequence. */
+const SLICE_BLOCKS = 40;
+
+for (const layout of ["paged", "streams"] as const) {
+  test(`${layout}: the manager finds exactly the prefixes that are in memory and never loses a block`, () => {
+    let numRestores = 0;
+    fc.assert(
+      fc.property(settings, fc.array(actions, { maxLength: 60, size: "max" }), (setting, script) => {
+        const numBlocks = layout === "paged" ? setting.numBlocks : NUM_SEQ_IDS * SLICE_BLOCKS;
+        const world = new World({ ...setting, numBlocks }, layout);
+        for (const action of script) world.run(action);
+        while (world.running.length > 0) world.run({ kind: "release", pick: 0, retain: false });
+        const { used, cached } = world.kv.counts();
+        assert.equal(used, 0);
+        assert.ok(cached <= setting.maxCachedBlocks);
+        assert.equal(world.memory.numUsedCells, cached * BLOCK_SIZE);
+        numRestores += world.numRestores;
+      }),
+      { numRuns: 2_000, seed: 1, includeErrorInReport: true },
+    );
+    assert.ok(numRestores > 50, `${numRestores} restores`);
+  });
+}

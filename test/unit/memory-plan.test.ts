@@ -122,6 +122,27 @@ test("the table names blocks, tokens and bytes", () => {
   assert.match(table, /longest request +8192 tokens/);
 });
 
+test("streams are slices for all rows, each as long as the longest request", () => {
+  const plan = planMemory(planOptions({ kvLayout: "streams" }));
+  assert.deepEqual([plan.numStreams, plan.maxNumSeqs, plan.maxModelLen], [16, 16, 2048]);
+  const long = planMemory(planOptions({ kvLayout: "streams", maxModelLen: 5000, maxNumSeqs: 4 }));
+  assert.deepEqual([long.numStreams, long.maxModelLen], [4, 5000]);
+  assert.equal(long.numBlocks * long.blockSize, 4 * 5120);
+});
+
+test("streams are fewer where the memory is small, and a slice that is too short is refused", () => {
+  const small = planOptions({ kvLayout: "streams", kvMemoryBytes: 64 * MIB, maxModelLen: 1024 });
+  const plan = planMemory(small);
+  assert.deepEqual([plan.numStreams, plan.maxNumSeqs], [2, 2]);
+  const refused = { ...small, maxModelLen: 4096 };
+  assert.throws(() => planMemory(refused), { name: "MemoryPlanError", message: /--max-model-len 2816/ });
+});
+
+test("the number of streams is a multiple where that is asked for, whatever the number of rows", () => {
+  const plan = planMemory(planOptions({ kvLayout: "streams", streamMultiple: 4, maxNumSeqs: 5 }));
+  assert.deepEqual([plan.numStreams, plan.maxNumSeqs], [8, 5]);
+});
+
 test("a cgroup's limit counts, with its reclaimable pages as free; no limit is none", () => {
   const amount = cgroupAmount("1073741824", "805306368", "anon 1\ninactive_file 268435456\n");
   assert.deepEqual(amount, { freeBytes: 512 * MIB, totalBytes: GIB, source: "cgroup limit" });

@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { chooseLayout, type LayoutCosts } from "../../models/layout-choice.ts";
+import { decideLayout, type LayoutRequest } from "../../models/llama/decide-layout.ts";
+import { type MemoryPlan, MemoryPlanError } from "../../models/memory-plan.ts";
+
+const COSTS: LayoutCosts = { numRows: 16, numTokens: 248, pagedMs: 60, emptyPagedMs: 40, streamsMs: 45 };
+
+describe("chooseLayout", () => {
+  it("takes streams where nothing is shared and rows pay for the cells of others", () => {
+    const { layout, reason } = chooseLayout(COSTS, 0);
+    assert.equal(layout, "streams");
+    assert.match(reason, /16 rows of 248 tokens takes 60.0 ms paged, 45.0 ms in streams, with 0 %/);
+  });
+
+  it("takes one pool where most of the prompts is shared", () => {
+    assert.equal(chooseLayout(COSTS, 0.9).layout, "paged");
+  });
+
+  it("takes one pool where streams gain little", () => {
+    assert.equal(chooseLayout({ ...COSTS, streamsMs: 58 }, 0).layout, "paged");
+  });
+});
+
+const plan = (overrides: Partial<MemoryPlan>): MemoryPlan =>
+  ({ maxModelLen: 2048, maxNumSeqs: 16, ...overrides }) as MemoryPlan;
+
+function decide(overrides: Partial<LayoutRequest>) {
+  return decideLayout({
+    wanted: "auto",
+    isDeterministic: false,
+    capabilities: {
+      canTrim: true,
+      canShare: true,
+      hasSlidingWindow: false,
+      isRecurrent: false,
+      isCausal: true,
+    },
+    sharedPart: null,
+    plan: (kvLayout) => plan({ kvLayout }),
+    measure: () => COSTS,
+    ...overrides,
+  });
+}
+
+const mustNotMeasure = (): never => {
+  throw new Error("nothing to measure");
+};
+
+describe("decideLayout", () => {
+  it("measures where both layouts can do the same", () => {
+    const decided = decide({});
+    assert.equal(decided.layout, "streams");
+    assert.equal(decided.plan.kvLayout, "streams");
+    assert.equal(decided.costs, COSTS);
+    assert.equal(decide({ sharedPart: 0.9 }).layout, "paged");
+  });
+
+  it("does what it is told", () => {
+    assert.deepEqual(decide({ wanted: "streams", measure: mustNotMeasure }).reason, "as asked");
+    assert.equal(decide({ wanted: "paged", measure: mustNotMeasure }).layout, "paged");
+    const deterministic = decide({ isDeterministic: true, measure: mustNotMeasure });
+    assert.equal(deterministic.layout, "streams");
+    assert.match(deterministic.reason, /--deterministic/);
+  });
+
+  it("stays with one pool, and says why, where slices would be too few or too short", () => {
+    const refusing = (): never => {
+      throw new MemoryPlanError("too small");
+    };
+    const cases: [Partial<MemoryPlan> | null, RegExp][] = [
+      [{ maxModelLen: 512 }, /512 tokens, the pool 2048/],
+      [{ maxNumSeqs: 3 }, /3 slices only, for 16 rows/],
+      [null, /too small for slices/],
+    ];
+    for (const [streams, reason] of cases) {
+      const decided = decide({
+        plan: (kvLayout) => (kvLayout === "paged" ? plan({}) : streams === null ? refusing() : plan(streams)),
+        measure: mustNotMeasure,
+      });
+      assert.equal(decided.layout, "paged");
+      assert.match(decided.reason, reason);
+    }
+  });
+
+  it("never makes streams of a memory that cannot be cut or copied", () => {
+    const capabilities = {
+      canTrim: false,
+      canShare: false,
+      hasSlidingWindow: false,
+      isRecurrent: true,
+      isCausal: true,
+    };
+    assert.equal(decide({ capabilities, measure: mustNotMeasure }).layout, "paged");
+    const sliding = { ...capabilities, canTrim: true, isRecurrent: false, hasSlidingWindow: true };
+    assert.equal(decide({ capabilities: sliding, measure: mustNotMeasure }).layout, "paged");
+  });
+});
