@@ -70,8 +70,8 @@ async function main(): Promise<number> {
 async function runOne(name: ScenarioName, flags: readonly string[]): Promise<void> {
   const [file, ...ownFlags] = SCENARIOS[name];
   const entry = fileURLToPath(new URL(file, import.meta.url));
-  const command = ["--enable-source-maps", entry, ...ownFlags, ...flags];
-  const child = spawn(process.execPath, command, { stdio: "inherit" });
+  const nodeArguments = ["--enable-source-maps", entry, ...ownFlags, ...flags];
+  const child = spawn(process.execPath, nodeArguments, { stdio: "inherit" });
   const endWithUs = (): void => void child.kill("SIGTERM");
   process.once("exit", endWithUs);
   await once(child, "exit");

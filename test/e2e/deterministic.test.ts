@@ -39,7 +39,8 @@ describe("--deterministic", { skip: process.platform !== "linux" && "reads /proc
   let alone: string[];
 
   before(async () => {
-    server = await startRealServer({ deterministic: "true", "max-model-len": "512", "max-num-seqs": "6" });
+    const sizes = { "max-model-len": "512", "max-num-seqs": "6" };
+    server = await startRealServer({ deterministic: "true", "kv-layout": "auto", ...sizes });
     alone = [];
     for (const body of bodies()) alone.push(await complete(server.url, { ...body, cache_salt: "alone" }));
   });

@@ -16,6 +16,8 @@ export function testRunnerOptions(modelPath: string): LoadRunnerOptions {
     backend: "cpu",
     numThreads: 1,
     maxModelLen: 512,
+    // Not what the load of the machine makes of it.
+    kvLayout: "paged",
     logger: () => undefined,
   };
 }

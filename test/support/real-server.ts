@@ -17,6 +17,8 @@ export async function startRealServer(flags: Record<string, unknown> = {}): Prom
       port: "0",
       threads: "1",
       backend: "cpu",
+      // Not what the load of the machine makes of it.
+      "kv-layout": "paged",
       "log-level": "silent",
       ...flags,
     },
