@@ -155,6 +155,7 @@ test("a trimmed and recomputed sequence goes on as before; a preempted one resum
     step("prefill", [sequence]);
     drop(0);
     sequence.rewind();
+    step("prefill", [sequence]);
     while (!sequence.isDone) step("decode", [sequence]);
     requireSame(sequence.samples, alone[index]!, `prompt ${index}`);
     drop(0);
