@@ -60,8 +60,7 @@ export class ActiveGeneration implements Generation {
     this.#observer = options.observer;
     this.#now = options.now;
     this.#acceptedAtMs = options.now();
-    const patienceMs = patienceOf(this.request.targets ?? {});
-    if (patienceMs !== null) this.#expiry = setTimeout(() => this.#expire(), patienceMs);
+    this.#expireAfter(patienceOf(this.request.targets ?? {}));
   }
 
   get requestId(): string {
@@ -124,11 +123,20 @@ export class ActiveGeneration implements Generation {
     this.#sink.onError(error);
   }
 
-  /** Work that nobody waits for any more is dropped while it costs nothing; what has started goes on. */
+  #expireAfter(delayMs: number | null): void {
+    if (delayMs !== null) this.#expiry = setTimeout(() => this.#expire(), delayMs);
+  }
+
+  /** Work that nobody waits for any more is dropped; who has missed only the target of its first token goes on. */
   #expire(): void {
-    if (this.#scheduledAtMs !== null) return;
-    const message = "The request's deadline passed before it could start.";
-    this.#observer.onRefused("deadline");
+    const { totalMs } = this.request.targets ?? {};
+    const ageMs = this.#now() - this.#acceptedAtMs;
+    const hasStarted = this.#scheduledAtMs !== null;
+    if (hasStarted && totalMs === undefined) return;
+    // Timers may fire a little early.
+    if (hasStarted && totalMs! - ageMs > 1) return this.#expireAfter(totalMs! - ageMs);
+    const message = `The request's deadline passed before ${hasStarted ? "its end" : "it could start"}.`;
+    if (!hasStarted) this.#observer.onRefused("deadline");
     this.fail(new GenerationError("deadline_exceeded", message, 1000, "deadline"));
   }
 

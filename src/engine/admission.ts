@@ -82,7 +82,7 @@ function requireTimely(
     tpotMs - (targets.tpotMs ?? Infinity),
   );
   if (lateMs <= 0) return;
-  const message = `The deadline cannot be met: a first token is expected after ${seconds(ttftMs)} s, the last one after ${seconds(totalMs)} s.`;
+  const message = `The deadline cannot be met: a first token is expected after ${Math.ceil(ttftMs)} ms, then one every ${tpotMs.toFixed(1)} ms, the last one after ${Math.ceil(totalMs)} ms.`;
   throw new GenerationError("deadline_exceeded", message, retryAfterMs(lateMs), "deadline");
 }
 

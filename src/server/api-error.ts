@@ -57,7 +57,7 @@ export class ApiError extends Error {
     this.param = options.param ?? null;
     this.retryAfterMs = options.retryAfterMs ?? null;
     this.rejectedReason = options.rejectedReason ?? reasonOfCode[options.code ?? ""] ?? null;
-    const reason = options.rejectedReason ?? null;
+    const reason = this.rejectedReason;
     this.#details = { ...(reason !== null && { reason }), ...options.details };
   }
 

@@ -121,6 +121,30 @@ describe("Deadlines", () => {
     assert.equal(client.queue().numSequences, 0);
   });
 
+  it("drop what has not ended in time, also when it runs, and free what it held", async () => {
+    const { client, observer } = await startClient(1);
+    const sink = new RecordingSink();
+    const targets = { ttftMs: 200, totalMs: 400 };
+    client.generate(createGenerationRequest({ prompts: prompt(1), maxTokens: 100_000, targets }), sink);
+    await sink.done;
+    assert.equal(sink.error?.code, "deadline_exceeded");
+    assert.match(sink.error?.message ?? "", /before its end/);
+    assert.ok(observer.finished[0]!.numGeneratedTokens > 0);
+    assert.equal(observer.finished[0]!.metTargets, false);
+    assert.deepEqual(observer.refusals, [], "it was let in");
+    await eventually(() => Promise.resolve(client.stats().numRunning === 0));
+  });
+
+  it("of the first token end nothing that has started", async () => {
+    const { client, observer } = await startClient(5);
+    const sink = new RecordingSink();
+    const targets = { ttftMs: 100 };
+    client.generate(createGenerationRequest({ prompts: prompt(1), maxTokens: 60, targets }), sink);
+    await sink.done;
+    assert.equal(sink.error, null);
+    assert.equal(observer.finished[0]!.numGeneratedTokens, 60);
+  });
+
   it("refuse at once what cannot be met by prediction", async () => {
     const { client } = await startClient(20);
     const first = new RecordingSink();

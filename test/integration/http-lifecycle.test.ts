@@ -128,7 +128,8 @@ test("a burst over the limit: exactly the limit is served, the rest is refused a
     assert.ok(seconds >= 1 && seconds <= 60);
     assert.ok(Number(response.headers.get("retry-after-ms")) >= 1000);
     assert.equal(response.headers.get("x-headway-rejected-reason"), "queue_requests");
-    assert.equal(((await response.json()) as { error: { code: string } }).error.code, "overloaded");
+    const { error } = (await response.json()) as { error: { code: string; reason: string } };
+    assert.deepEqual([error.code, error.reason], ["overloaded", "queue_requests"]);
   }
   assert.equal(
     await metric(
