@@ -53,6 +53,11 @@ export function createEngine(options: CreateEngineOptions): EngineClient {
   });
 }
 
+/** Where pinned prefixes outlive the server. */
+export function prefixFolder({ cacheDir }: Config): string {
+  return path.join(cacheDir ?? headwayCacheDir(process.env), "prefixes");
+}
+
 function engineSettings({ config, modelPath, modelId }: CreateEngineOptions): EngineSettings {
   return {
     runner: {
@@ -74,7 +79,7 @@ function engineSettings({ config, modelPath, modelId }: CreateEngineOptions): En
     prefixCache: config.prefixCache,
     hostMemoryBytes: config.kvHostMemoryBytes,
     disk: {
-      folder: path.join(config.cacheDir ?? headwayCacheDir(process.env), "prefixes"),
+      folder: prefixFolder(config),
       maxBytes: config.kvDiskBytes,
     },
   };

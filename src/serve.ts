@@ -11,10 +11,11 @@ import { createProgressSink } from "./cli/models-progress.ts";
 import { headwayVersion } from "./cli/package-file.ts";
 import { ConfigError } from "./config/config-error.ts";
 import type { Config } from "./config/options.ts";
-import { createEngine } from "./create-engine.ts";
+import { createEngine, prefixFolder } from "./create-engine.ts";
 import type { EngineClient } from "./engine/engine-client.ts";
 import { buildApp } from "./server/app.ts";
 import { defaultServerConfig, type ServerConfig } from "./server/dependencies.ts";
+import { PrefixFileStore } from "./server/prefix-store.ts";
 import { Telemetry } from "./telemetry/telemetry.ts";
 import { defaultTextPoolOptions, TextPool } from "./text-pool/text-pool.ts";
 
@@ -56,6 +57,9 @@ export async function serve(config: Config, { signal, print }: ServeOptions): Pr
       logger,
       telemetry,
       version: headwayVersion(),
+      ...(config.kvDiskBytes > 0 && {
+        prefixStore: new PrefixFileStore(prefixFolder(config), engine.model!),
+      }),
     });
     await app.listen({ host: config.host, port: config.port });
     return new Server({ app, engine, text, host: config.host });

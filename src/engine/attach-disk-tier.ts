@@ -5,6 +5,7 @@ import type { HostTier } from "../../kvcache/host-tier.ts";
 import type { LlamaModelRunner } from "../../models/llama/runner.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import { DiskTier } from "./disk-tier.ts";
+import { removeForgotten } from "./forgotten-prefixes.ts";
 
 export interface DiskSettings {
   /** Parent of a folder for each model and its settings. */
@@ -26,12 +27,15 @@ export interface AttachedDiskTier {
   readonly flush: () => void;
 }
 
+/** Of the files; another one is not read. */
+const FORMAT = 1;
 const SYNC_INTERVAL_MS = 1000;
 const HEAD_BYTES = 1 << 20;
 
 /** Loads the pinned prefixes that earlier runs kept, and keeps those of this run from now on. */
 export function attachDiskTier({ disk, modelPath, runner, host }: AttachDiskTierOptions): AttachedDiskTier {
   const identity = identityOf(modelPath, runner.info);
+  removeForgotten(disk.folder);
   const tier = new DiskTier({
     folder: path.join(disk.folder, identity),
     maxBytes: disk.maxBytes,
@@ -58,8 +62,8 @@ function identityOf(
   const { blockSize, bytesPerToken, cacheTypeK, cacheTypeV } = kvPool;
   // The state of one stream says how many there are.
   const layout = kvLayout === "paged" ? kvLayout : [kvLayout, maxNumSeqs];
-  const types = [cacheTypeK, cacheTypeV];
-  const facts = [libraryVersion, backend, flashAttention, layout, blockSize, bytesPerToken, ...types];
+  const kvFacts = [layout, blockSize, bytesPerToken, cacheTypeK, cacheTypeV];
+  const facts = [FORMAT, libraryVersion, backend, flashAttention, ...kvFacts];
   const hash = createHash("sha256").update(JSON.stringify(facts));
   const file = openSync(modelPath, "r");
   try {

@@ -153,7 +153,7 @@ export class DiskTier {
       if (data !== null && file !== null && file.expiresAtMs > Date.now()) {
         return [{ name, file, sizeBytes: data.length }];
       }
-      rmSync(path.join(folder, name), { force: true });
+      removeFile(path.join(folder, name));
       return [];
     });
     return found.sort((left, right) => left.file.startBlock - right.file.startBlock);
@@ -170,7 +170,7 @@ export class DiskTier {
 
   #remove(name: string): void {
     this.#files.delete(name);
-    rmSync(path.join(this.#options.folder, name), { force: true });
+    removeFile(path.join(this.#options.folder, name));
   }
 }
 
@@ -187,6 +187,15 @@ function listFiles(folder: string): string[] {
     return readdirSync(folder);
   } catch {
     return [];
+  }
+}
+
+/** What cannot be removed, such as a folder or a file of a read-only disk, stays and is passed over. */
+function removeFile(file: string): void {
+  try {
+    rmSync(file, { force: true });
+  } catch {
+    // Its room is lost, nothing else.
   }
 }
 

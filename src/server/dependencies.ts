@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { Engine } from "../engine/generation.ts";
 import type { ChatTemplateInput, TokenizeOptions } from "../text-pool/text-job.ts";
+import type { PrefixStore } from "./prefix-store.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 
 /**
@@ -100,4 +101,6 @@ export interface AppDependencies {
   readonly logger: Logger;
   readonly telemetry: Telemetry;
   readonly version: string;
+  /** Where registered prefixes outlive this process; nowhere without it. */
+  readonly prefixStore?: PrefixStore;
 }

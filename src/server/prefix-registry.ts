@@ -2,27 +2,20 @@ import { randomUUID } from "node:crypto";
 import type { PinnedPrefix } from "../../scheduler/contracts.ts";
 import type { Engine } from "../engine/generation.ts";
 import { ApiError } from "./api-error.ts";
-
-/** A prompt that a tenant wants to have at hand. Times are Unix milliseconds. */
-export interface RegisteredPrefix {
-  readonly id: string;
-  readonly name: string | null;
-  readonly tenantId: string;
-  readonly tokens: readonly number[];
-  readonly cacheSalt: string;
-  readonly createdAtMs: number;
-  readonly expiresAtMs: number;
-}
+import type { PrefixStore, RegisteredPrefix } from "./prefix-store.ts";
 
 const maxNumPrefixes = 64;
 
-/** Prefixes pinned by POST /v1/prefixes, each until its time is over or it is deleted. */
+/** Prefixes pinned by POST /v1/prefixes, each until its time is over or it is deleted, over restarts of the server. */
 export class PrefixRegistry {
   readonly #engine: Engine;
-  readonly #prefixes = new Map<string, RegisteredPrefix>();
+  readonly #store: PrefixStore | null;
+  readonly #prefixes: Map<string, RegisteredPrefix>;
 
-  constructor(engine: Engine) {
+  constructor(engine: Engine, store: PrefixStore | null) {
     this.#engine = engine;
+    this.#store = store;
+    this.#prefixes = new Map(store?.load().map((prefix) => [prefix.id, prefix]));
   }
 
   /** Throws ApiError when the tenant has too many. */
@@ -34,21 +27,27 @@ export class PrefixRegistry {
     });
   }
 
-  add(prefix: Omit<RegisteredPrefix, "id">): RegisteredPrefix {
+  async add(prefix: Omit<RegisteredPrefix, "id">): Promise<RegisteredPrefix> {
     const added = { id: `prefix-${randomUUID().replaceAll("-", "")}`, ...prefix };
     this.#prefixes.set(added.id, added);
+    await this.#save();
     return added;
   }
 
-  list(tenantId: string, nowMs: number): RegisteredPrefix[] {
+  /** Those of all tenants whose time is not over. */
+  current(nowMs: number): RegisteredPrefix[] {
     for (const { id, expiresAtMs } of this.#prefixes.values()) {
       if (expiresAtMs <= nowMs) this.#prefixes.delete(id);
     }
-    return [...this.#prefixes.values()].filter((prefix) => prefix.tenantId === tenantId);
+    return [...this.#prefixes.values()];
   }
 
-  /** Returns false when the tenant has no such prefix. */
-  remove(id: string, tenantId: string, nowMs: number): boolean {
+  list(tenantId: string, nowMs: number): RegisteredPrefix[] {
+    return this.current(nowMs).filter((prefix) => prefix.tenantId === tenantId);
+  }
+
+  /** Resolves to false when the tenant has no such prefix. */
+  async remove(id: string, tenantId: string, nowMs: number): Promise<boolean> {
     const prefix = this.list(tenantId, nowMs).find((it) => it.id === id);
     if (prefix === undefined) return false;
     this.#prefixes.delete(id);
@@ -59,6 +58,11 @@ export class PrefixRegistry {
       ttlMs: expiresAtMs - nowMs,
     });
     this.#engine.unpin(toPin(prefix), kept.map(toPin));
+    await this.#save();
     return true;
+  }
+
+  async #save(): Promise<void> {
+    await this.#store?.save([...this.#prefixes.values()]);
   }
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import type { RunningServer } from "../../src/serve.ts";
@@ -19,6 +19,15 @@ async function post(server: RunningServer, path: string, body: object): Promise<
   return answer;
 }
 
+interface Prefix {
+  readonly id: string;
+  readonly num_tokens: number;
+}
+
+async function list(server: RunningServer): Promise<readonly Prefix[]> {
+  return ((await (await fetch(`${server.url}/v1/prefixes`)).json()) as { data: Prefix[] }).data;
+}
+
 interface Answer {
   readonly choices: readonly { readonly text: string }[];
   readonly usage: { readonly prompt_tokens_details: { readonly cached_tokens: number } };
@@ -35,9 +44,7 @@ describe("a pinned prefix", () => {
   it("is found again after a restart of the server, from disk", async () => {
     const cache = temporaryFolder();
     const first = await startRealServer({ cache });
-    const pinned = (await post(first, "/v1/prefixes", { prompt: story, ttl: 3600 })) as {
-      num_tokens: number;
-    };
+    const pinned = (await post(first, "/v1/prefixes", { prompt: story, ttl: 3600 })) as Prefix;
     const { text } = (await complete(first, `${story}The children`)).choices[0]!;
     await first.close(0);
     const second = await startRealServer({ cache });
@@ -46,6 +53,21 @@ describe("a pinned prefix", () => {
     assert.equal(numCached(answer), numBlocks * second.model.kvPool.blockSize);
     assert.ok((await readMetric(second.url, "headway_prefix_cache_hit_tokens_total", 'tier="host"')) > 0);
     assert.ok(answer.choices[0]!.text.length > 0 && text.length > 0);
+    assert.deepEqual(await list(second), [pinned]);
+    await second.close(0);
+  });
+
+  it("is computed again where the disk has lost it", async () => {
+    const cache = temporaryFolder();
+    const first = await startRealServer({ cache });
+    const pinned = (await post(first, "/v1/prefixes", { prompt: story, ttl: 3600 })) as Prefix;
+    await first.close(0);
+    const files = readdirSync(join(cache, "prefixes"), { recursive: true }).filter(isFile);
+    for (const file of files) truncateSync(join(cache, "prefixes", String(file)), 100);
+    assert.ok(files.length > 0);
+    const second = await startRealServer({ cache });
+    await eventually(async () => (await readMetric(second.url, "vllm:prompt_tokens_total")) > 0);
+    assert.ok(numCached(await complete(second, `${story}The children`)) > pinned.num_tokens - 16);
     await second.close(0);
   });
 

@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
+import { PrefixFileStore } from "../../src/server/prefix-store.ts";
+import { FakeEngine } from "../support/fake-engine.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 import { createTestServer } from "../support/test-server.ts";
 import type { TestServer } from "../support/test-server.ts";
 
@@ -86,6 +91,52 @@ test("keys see and delete only their own prefixes", async (t) => {
   const url = `/v1/prefixes/${id}`;
   assert.equal((await app.inject({ method: "DELETE", url, ...as("key-b") })).statusCode, 404);
   assert.equal((await app.inject({ method: "DELETE", url, ...as("key-a") })).statusCode, 200);
+});
+
+test("a restart finds registered prefixes again: listed, computed once more, and free to delete", async (t) => {
+  const folder = temporaryFolder();
+  const store = () => new PrefixFileStore(folder, new FakeEngine().model!);
+  const first = await createTestServer(t, { prefixStore: store() });
+  const create = async (payload: object) =>
+    (await first.app.inject({ method: "POST", url: "/v1/prefixes", payload })).json<{ id: string }>();
+  const kept = await create({ messages: [system], ttl: 3600 });
+  await create({ prompt: "abc", ttl: 0.001 });
+
+  const second = await createTestServer(t, { prefixStore: store() });
+  const list = async () =>
+    (await second.app.inject({ url: "/v1/prefixes" })).json<{ data: unknown[] }>().data;
+  assert.deepEqual(await list(), [kept]);
+  assert.equal(second.engine.received.length, 1, "the other's time is over");
+  const [again] = second.engine.received;
+  const [before] = first.engine.received;
+  assert.deepEqual(again?.prompts[0]?.tokenIds, before?.prompts[0]?.tokenIds);
+  assert.equal(again?.cacheSalt, before?.cacheSalt);
+  assert.ok(again!.prompts[0]!.pin!.ttlMs > 3_500_000 && again!.prompts[0]!.pin!.ttlMs <= 3_600_000);
+  assert.ok(again!.priority > 0 && again!.maxTokens === 0);
+  const remove = { method: "DELETE", url: `/v1/prefixes/${kept.id}` } as const;
+  assert.equal((await second.app.inject(remove)).statusCode, 200);
+  assert.deepEqual(await list(), []);
+
+  const third = await createTestServer(t, { prefixStore: store() });
+  await third.app.ready();
+  assert.equal(third.engine.received.length, 0);
+});
+
+test("a file of prefixes that is torn, foreign or of another model counts for nothing", async (t) => {
+  const folder = temporaryFolder();
+  const model = new FakeEngine().model!;
+  const { app } = await createTestServer(t, { prefixStore: new PrefixFileStore(folder, model) });
+  await app.inject({ method: "POST", url: "/v1/prefixes", payload: { prompt: "abc" } });
+  const [name] = readdirSync(folder);
+  const file = join(folder, name!);
+  const text = readFileSync(file, "utf8");
+  assert.equal(new PrefixFileStore(folder, model).load().length, 1);
+  assert.deepEqual(new PrefixFileStore(folder, { ...model, vocabSize: 7 }).load(), []);
+  const broken = [text.slice(0, -9), "", "null", "[]", text.replace('"format":1', '"format":2')];
+  for (const content of [...broken, text.replace('"tokens":[', '"tokens":["x",')]) {
+    writeFileSync(file, content);
+    assert.deepEqual(new PrefixFileStore(folder, model).load(), [], content.slice(0, 40));
+  }
 });
 
 test("what cannot be a prefix is refused", async (t) => {

@@ -4,6 +4,7 @@ import { pino } from "pino";
 import { buildApp } from "../../src/server/app.ts";
 import { defaultServerConfig } from "../../src/server/dependencies.ts";
 import type { ServerConfig } from "../../src/server/dependencies.ts";
+import type { PrefixStore } from "../../src/server/prefix-store.ts";
 import { Telemetry } from "../../src/telemetry/telemetry.ts";
 import { FakeEngine } from "./fake-engine.ts";
 import type { FakeEngineOptions } from "./fake-engine.ts";
@@ -19,6 +20,7 @@ export interface TestServer {
 export interface TestServerOptions {
   readonly config?: Partial<ServerConfig>;
   readonly engine?: FakeEngineOptions;
+  readonly prefixStore?: PrefixStore;
 }
 
 export const servedModel = "test/model";
@@ -26,7 +28,7 @@ export const servedModel = "test/model";
 /** A server over a fake engine; it closes with its test. */
 export async function createTestServer(
   t: TestContext,
-  { config = {}, engine: engineOptions = {} }: TestServerOptions = {},
+  { config = {}, engine: engineOptions = {}, prefixStore }: TestServerOptions = {},
 ): Promise<TestServer> {
   const engine = new FakeEngine(engineOptions);
   const text = new FakeText();
@@ -39,6 +41,7 @@ export async function createTestServer(
     config: { ...defaultServerConfig, servedModelName: servedModel, ...config },
     logger: pino({ level: "silent" }),
     version: "0.0.0-test",
+    ...(prefixStore !== undefined && { prefixStore }),
   });
   t.after(async () => {
     await engine.close();

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { DiskTier, type DiskTierOptions } from "../../src/engine/disk-tier.ts";
+import { removeForgotten } from "../../src/engine/forgotten-prefixes.ts";
 import { decodePrefixFile, encodePrefixFile } from "../../src/engine/prefix-file.ts";
 import { createKvCacheManager, range } from "../support/scheduler-builders.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
@@ -143,6 +144,31 @@ test("leftovers of a write that was cut off are removed, and the rest is read", 
   writeFileSync(join(folder, "torn.kv"), "{");
   assert.equal(new Machine(folder).disk.load(), 12);
   assert.equal(readdirSync(folder).length, 2);
+});
+
+test("what cannot be removed is passed over, and the rest is read", async () => {
+  const folder = temporaryFolder();
+  const machine = new Machine(folder);
+  machine.pin(range(0, 13));
+  await machine.disk.sync();
+  mkdirSync(join(folder, "folder.kv"));
+  writeFileSync(join(folder, "empty.kv"), "");
+  assert.equal(new Machine(folder).disk.load(), 12);
+  assert.ok(!readdirSync(folder).includes("empty.kv"));
+});
+
+test("files of other models go when their pins must be over, and their folders with the last one", () => {
+  const parent = temporaryFolder();
+  const file = (name: string): string => join(parent, name);
+  for (const name of ["old", "mixed"]) mkdirSync(file(name));
+  for (const name of ["old/a.kv", "mixed/a.kv", "mixed/b.kv", "registry.json"])
+    writeFileSync(file(name), "x");
+  const weeksAgo = new Date(Date.now() - 20 * 24 * HOUR_MS);
+  for (const name of ["old/a.kv", "mixed/a.kv", "registry.json"]) utimesSync(file(name), weeksAgo, weeksAgo);
+  removeForgotten(parent);
+  assert.deepEqual(readdirSync(parent).toSorted(), ["mixed", "registry.json"]);
+  assert.deepEqual(readdirSync(file("mixed")), ["b.kv"]);
+  removeForgotten(join(parent, "absent"));
 });
 
 test("a middle without its start is removed from nowhere and leads nowhere", async () => {
