@@ -32,6 +32,8 @@ export interface HostBlockCounts {
 export class HostTier {
   readonly #options: HostTierOptions;
   readonly #segments = new Map<number, HostSegment>();
+  /** Slots of adopted copies. */
+  readonly #adopted = new Set<HostSlot>();
   #numUsed = 0;
   #nextSlot = 0;
 
@@ -101,10 +103,17 @@ export class HostTier {
     const nodes = path.slice(startBlock);
     if (nodes.length === numBlocks) {
       pinPath(path, untilMs);
-      return this.#register(startBlock, nodes).slot;
+      const { slot } = this.#register(startBlock, nodes);
+      this.#adopted.add(slot);
+      return slot;
     }
     for (const node of nodes.toReversed()) this.prune(node);
     return null;
+  }
+
+  /** The copy was kept outside this process. */
+  isAdopted(slot: HostSlot): boolean {
+    return this.#adopted.has(slot);
   }
 
   /** Copies back the blocks of `match` that follow the table's path, as far as whole segments fit into its blocks. */
@@ -200,6 +209,7 @@ export class HostTier {
 
   #discard(segment: HostSegment): void {
     if (!this.#segments.delete(segment.slot)) return;
+    this.#adopted.delete(segment.slot);
     this.#numUsed -= segment.numCopiedBlocks;
     this.#options.emit({ kind: "discard", slot: segment.slot });
     for (const node of segment.nodes.toReversed()) {

@@ -128,5 +128,7 @@ export interface SchedulerStats {
   readonly numPrefixHitTokens: number;
   /** Those of them that came back from host memory. */
   readonly numHostHitTokens: number;
+  /** Those of them whose copies an earlier process made. */
+  readonly numDiskHitTokens: number;
   readonly numGeneratedTokens: number;
 }

@@ -23,6 +23,7 @@ export class Roster {
     numPrefixQueryTokens: 0,
     numPrefixHitTokens: 0,
     numHostHitTokens: 0,
+    numDiskHitTokens: 0,
   };
   readonly #kv: KvCacheManager;
   readonly #maxNumSeqs: number;

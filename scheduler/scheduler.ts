@@ -4,6 +4,7 @@ import type {
   Batch,
   BatchResult,
   BatchRow,
+  CacheOp,
   FinishReason,
   PinnedPrefix,
   PromptLogprobs,
@@ -135,6 +136,7 @@ export class Scheduler {
     this.#kv.advanceTo(nowMs);
     const batches = this.#planner.plan();
     const cacheOps = this.#kv.takeOps();
+    this.#countDiskHits(cacheOps);
     if (batches.length === 0 && cacheOps.length === 0) return null;
     return { stepIndex: this.#stepIndex++, cacheOps, batches };
   }
@@ -181,6 +183,13 @@ export class Scheduler {
       numPromptTokensComputed: this.#numPromptTokensComputed,
       numGeneratedTokens: this.#numGeneratedTokens,
     };
+  }
+
+  #countDiskHits(cacheOps: readonly CacheOp[]): void {
+    for (const operation of cacheOps) {
+      if (operation.kind !== "restore" || !this.#kv.host.isAdopted(operation.slot)) continue;
+      this.#roster.counters.numDiskHitTokens += operation.toPosition - operation.fromPosition;
+    }
   }
 
   /** The row's tokens are computed. */

@@ -14,5 +14,6 @@ export const NO_STATS: SchedulerStats = {
   numPrefixQueryTokens: 0,
   numPrefixHitTokens: 0,
   numHostHitTokens: 0,
+  numDiskHitTokens: 0,
   numGeneratedTokens: 0,
 };

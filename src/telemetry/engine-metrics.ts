@@ -38,6 +38,14 @@ const scheduledCounters = {
   numPrefixHitTokens: ["vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache"],
 } as const;
 
+/** Counters that are shown by kind. */
+type CacheCounter =
+  | "numPreemptions"
+  | "numParks"
+  | "numPrefixHitTokens"
+  | "numHostHitTokens"
+  | "numDiskHitTokens";
+
 type ScheduledCounter = keyof typeof scheduledCounters;
 type RequestTimes = Record<"e2e" | "queue" | "inference" | "prefill" | "decode", Histogram>;
 
@@ -97,7 +105,7 @@ export class EngineMetrics implements EngineObserver {
     this.#hitTokens = this.#labelled(
       "headway_prefix_cache_hit_tokens_total",
       "Tokens found in the prefix cache, by the memory they were in",
-      { tier: ["pool", "host"] },
+      { tier: ["pool", "host", "disk"] },
     );
     this.#restarts = this.#counter("headway_engine_restarts_total", "Engine processes started after a crash");
     this.#success = this.#labelled("vllm:request_success_total", "Choices ended, by reason", {
@@ -162,11 +170,11 @@ export class EngineMetrics implements EngineObserver {
   }
 
   #observeCache(before: SchedulerStats | null, now: SchedulerStats): void {
-    const grown = (key: "numPreemptions" | "numParks" | "numPrefixHitTokens" | "numHostHitTokens"): number =>
-      growth(before?.[key] ?? 0, now[key]);
+    const grown = (key: CacheCounter): number => growth(before?.[key] ?? 0, now[key]);
     this.#preemptions.inc({ mode: "swap" }, grown("numParks"));
     this.#preemptions.inc({ mode: "recompute" }, grown("numPreemptions") - grown("numParks"));
-    this.#hitTokens.inc({ tier: "host" }, grown("numHostHitTokens"));
+    this.#hitTokens.inc({ tier: "disk" }, grown("numDiskHitTokens"));
+    this.#hitTokens.inc({ tier: "host" }, grown("numHostHitTokens") - grown("numDiskHitTokens"));
     this.#hitTokens.inc({ tier: "pool" }, grown("numPrefixHitTokens") - grown("numHostHitTokens"));
   }
 
@@ -176,6 +184,8 @@ export class EngineMetrics implements EngineObserver {
 
   onEngineRestart(): void {
     this.#restarts.inc();
+    // The next process counts from 0; two of its counters must not be measured by different processes.
+    this.#lastStats = null;
   }
 
   onThreads(numThreads: number): void {

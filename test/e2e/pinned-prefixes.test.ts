@@ -51,7 +51,7 @@ describe("a pinned prefix", () => {
     const answer = await complete(second, `${story}The children`);
     const numBlocks = Math.floor(pinned.num_tokens / second.model.kvPool.blockSize);
     assert.equal(numCached(answer), numBlocks * second.model.kvPool.blockSize);
-    assert.ok((await readMetric(second.url, "headway_prefix_cache_hit_tokens_total", 'tier="host"')) > 0);
+    assert.ok((await readMetric(second.url, "headway_prefix_cache_hit_tokens_total", 'tier="disk"')) > 0);
     assert.ok(answer.choices[0]!.text.length > 0 && text.length > 0);
     assert.deepEqual(await list(second), [pinned]);
     await second.close(0);

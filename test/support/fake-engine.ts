@@ -120,6 +120,7 @@ export class FakeEngine implements Engine {
       numPrefixQueryTokens: 0,
       numPrefixHitTokens: 0,
       numHostHitTokens: 0,
+      numDiskHitTokens: 0,
       numGeneratedTokens: 0,
     };
   }

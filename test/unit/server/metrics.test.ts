@@ -181,13 +181,33 @@ test("counters of the scheduler go on growing over an engine's death", async () 
 
 test("preemptions and cache hits are told apart by where the blocks went", async () => {
   const { telemetry, engine, value } = createTelemetry();
-  const counts = { numPreemptions: 5, numParks: 3, numPrefixHitTokens: 100, numHostHitTokens: 40 };
+  const counts = {
+    numPreemptions: 5,
+    numParks: 3,
+    numPrefixHitTokens: 100,
+    numHostHitTokens: 40,
+    numDiskHitTokens: 15,
+  };
   telemetry.engine.onStep(step, stats(engine, counts));
   telemetry.engine.onStep(step, stats(engine, { ...counts, numPreemptions: 6 }));
   assert.equal(await value(`headway_preemptions_total{mode="swap",${model}}`), 3);
   assert.equal(await value(`headway_preemptions_total{mode="recompute",${model}}`), 3);
-  assert.equal(await value(`headway_prefix_cache_hit_tokens_total{tier="host",${model}}`), 40);
+  assert.equal(await value(`headway_prefix_cache_hit_tokens_total{tier="host",${model}}`), 25);
+  assert.equal(await value(`headway_prefix_cache_hit_tokens_total{tier="disk",${model}}`), 15);
   assert.equal(await value(`headway_prefix_cache_hit_tokens_total{tier="pool",${model}}`), 60);
+});
+
+test("the first step of a new engine may hit more than the whole life of the last one", async () => {
+  const { telemetry, engine, value } = createTelemetry();
+  telemetry.engine.onStep(step, stats(engine, { numPrefixHitTokens: 16, numPreemptions: 2 }));
+  telemetry.engine.onEngineRestart();
+  const restored = { numPrefixHitTokens: 900, numHostHitTokens: 900, numDiskHitTokens: 900 };
+  telemetry.engine.onStep(step, stats(engine, { ...restored, numPreemptions: 3, numParks: 3 }));
+  const hits = (tier: string) => value(`headway_prefix_cache_hit_tokens_total{tier="${tier}",${model}}`);
+  assert.deepEqual(await Promise.all(["pool", "host", "disk"].map(hits)), [16, 0, 900]);
+  assert.equal(await value(`vllm:prefix_cache_hits_total{${model}}`), 916);
+  assert.equal(await value(`headway_preemptions_total{mode="recompute",${model}}`), 2);
+  assert.equal(await value(`headway_preemptions_total{mode="swap",${model}}`), 3);
 });
 
 test("label values are bounded, whatever clients send", async () => {
