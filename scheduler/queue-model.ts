@@ -11,6 +11,8 @@ export interface QueueLoad {
   /** Tokens that blocks can be had for without waiting, and that running sequences hold. */
   readonly numFreeTokens: number;
   readonly numHeldTokens: number;
+  /** How long those that run have held their rows, on average. */
+  readonly meanRunAgeMs: number;
 }
 
 /** What is to be predicted. */
@@ -82,11 +84,14 @@ export class QueueModel {
 
   predict(load: QueueLoad, work: ExpectedWork): Prediction {
     const { maxNumSeqs, numRunning, numAhead, numTokensAhead } = load;
+    // What runs will have run for longer than it has by now: the only evidence before the first end, and the first
+    // sign of requests that are longer than the ones before.
+    const runMs = Math.max(this.#runMs.value, load.meanRunAgeMs);
     const prefillMs = numTokensAhead * this.#promptTokenMs.value;
     const numSeatless = Math.max(0, numAhead + work.numSequences - Math.max(0, maxNumSeqs - numRunning));
-    const seatMs = (numSeatless / Math.max(1, maxNumSeqs)) * this.#runMs.value;
+    const seatMs = (numSeatless / Math.max(1, maxNumSeqs)) * runMs;
     const numTokensOver = Math.max(0, numTokensAhead + work.numPromptTokens - load.numFreeTokens);
-    const memoryMs = (numTokensOver / Math.max(1, load.numHeldTokens)) * this.#runMs.value;
+    const memoryMs = (numTokensOver / Math.max(1, load.numHeldTokens)) * runMs;
     const queueMs = Math.max(prefillMs, seatMs, numRunning === 0 ? 0 : memoryMs);
     const ttftMs = queueMs + work.numPromptTokens * this.#promptTokenMs.value;
     const tpotMs = this.#tokenGapMs.value;

@@ -75,6 +75,11 @@ export class ActiveGeneration implements Generation {
     return this.#acceptedAtMs;
   }
 
+  /** When its first row was computed; null before. */
+  get scheduledAtMs(): number | null {
+    return this.#scheduledAtMs;
+  }
+
   /** Wants to hear of its place in the queue. */
   get asksForPlace(): boolean {
     return this.#sink.onQueued !== undefined && this.#scheduledAtMs === null && !this.#isClosed;

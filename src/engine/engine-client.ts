@@ -5,7 +5,7 @@ import { admit, sizeOf, type AdmissionLimits } from "./admission.ts";
 import { Choice, type OutputAssembler } from "./choice.ts";
 import { EngineSupervisor, type SupervisorOptions } from "./engine-supervisor.ts";
 import { engineUnavailable, SnapshotRequests, type EngineSnapshot } from "./engine-snapshot.ts";
-import { Forecaster } from "./forecaster.ts";
+import { Forecaster, meanAgeOfRuns } from "./forecaster.ts";
 import { GenerationError } from "./generation.ts";
 import type {
   Engine,
@@ -58,6 +58,7 @@ export class EngineClient implements Engine, GenerationPort {
     this.#forecaster = new Forecaster(this.#ledger.waiting, () => ({
       stats: this.stats(),
       model: this.model,
+      meanRunAgeMs: meanAgeOfRuns(this.#generations, options.now()),
     }));
     this.#queueReporter = new QueueReporter(this.#ledger, this.#forecaster);
     this.#supervisor = new EngineSupervisor({

@@ -10,6 +10,7 @@ export interface EngineLoad {
   readonly stats: SchedulerStats;
   /** Null until it is loaded: nothing can be told then. */
   readonly model: ModelInfo | null;
+  readonly meanRunAgeMs: number;
 }
 
 /** Tells how long requests will take, from how long steps and requests have been taking. */
@@ -45,7 +46,7 @@ export class Forecaster {
   }
 
   #predict(work: Omit<ProspectiveRequest, "tenantId" | "priority">, ahead: WaitingTotals): Forecast {
-    const { stats, model } = this.#load();
+    const { stats, model, meanRunAgeMs } = this.#load();
     const blockSize = model?.kvPool.blockSize ?? 0;
     const { free, cached, used } = stats.blocks;
     const load = {
@@ -55,7 +56,23 @@ export class Forecaster {
       maxNumSeqs: model?.maxNumSeqs ?? 0,
       numFreeTokens: (free + cached) * blockSize,
       numHeldTokens: used * blockSize,
+      meanRunAgeMs,
     };
     return { ...this.#model.predict(load, work), numAhead: ahead.numSequences };
   }
+}
+
+/** Of those that have had a row; 0 when there is none. */
+export function meanAgeOfRuns(
+  generations: Iterable<{ readonly scheduledAtMs: number | null }>,
+  nowMs: number,
+): number {
+  let totalMs = 0;
+  let numRunning = 0;
+  for (const { scheduledAtMs } of generations) {
+    if (scheduledAtMs === null) continue;
+    totalMs += nowMs - scheduledAtMs;
+    numRunning += 1;
+  }
+  return numRunning === 0 ? 0 : totalMs / numRunning;
 }

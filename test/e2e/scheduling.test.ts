@@ -5,6 +5,8 @@ import type { RunningServer } from "../../src/serve.ts";
 import { eventually, readMetric, startRealServer } from "../support/real-server.ts";
 
 const NUM_ROWS = 2;
+/** More bytes than the buffers of two sockets hold. */
+const STUCK_TOKENS = 3500;
 const KEYS = ["key-of-ann", "key-of-bob"] as const;
 
 interface Capacity {
@@ -59,8 +61,13 @@ describe("what the scheduler tells and does, on the real engine", () => {
   const debug = async (): Promise<Debug> => (await (await get("/debug/scheduler")).json()) as Debug;
 
   /** A stream that runs until it is aborted or has written its tokens. */
-  const stream = async (key: string, body: object): Promise<{ response: Response; stop: () => void }> => {
+  const stream = async (
+    key: string,
+    body: object,
+    signal: AbortSignal | null = null,
+  ): Promise<{ response: Response; stop: () => void }> => {
     const controller = new AbortController();
+    signal?.addEventListener("abort", () => controller.abort());
     const response = await fetch(`${server.url}/v1/completions`, {
       method: "POST",
       headers: { "content-type": "application/json", authorization: `Bearer ${key}` },
@@ -129,27 +136,33 @@ describe("what the scheduler tells and does, on the real engine", () => {
     await idle();
   });
 
-  it("tells a waiting client its place, as a comment before the answer", async () => {
-    const running = await Promise.all([
-      stream(KEYS[0], { max_tokens: 1000 }),
-      stream(KEYS[0], { max_tokens: 1000 }),
-    ]);
-    // Readers that do not read keep their rows until told otherwise.
-    const { response, stop } = await stream(KEYS[0], { max_tokens: 2, return_progress: true });
-    const text = await response.text();
-    stop();
-    for (const { stop: end } of running) end();
-    const numPlaces = text.split("\n").filter((line) => line.startsWith(": queue position=")).length;
-    assert.ok(text.endsWith("data: [DONE]\n\n"));
-    // It depends on the machine whether the wait lasts for the second after which the first report comes.
-    for (const line of text.split("\n").filter((part) => part.startsWith(":"))) {
-      assert.match(line, /^:$|^: queue position=1 eta_ms=\d+$/);
+  it("tells a waiting client its place, as comments before the answer", async () => {
+    const controller = new AbortController();
+    const load = Promise.allSettled(
+      Array.from({ length: NUM_ROWS * 2 }, async () => {
+        const { response } = await stream(KEYS[0], { max_tokens: 3500 }, controller.signal);
+        // Whoever does not read gives up its row.
+        await response.text();
+      }),
+    );
+    await eventually(async () => (await debug()).waiting.length === NUM_ROWS);
+    const { response } = await stream(KEYS[0], { max_tokens: 2, return_progress: true });
+    const decoder = new TextDecoder();
+    let text = "";
+    for await (const bytes of response.body!) {
+      text += decoder.decode(bytes as Uint8Array, { stream: true });
+      if (text.includes(": queue")) controller.abort();
     }
-    assert.ok(numPlaces <= 60);
+    await load;
+    assert.ok(text.endsWith("data: [DONE]\n\n"));
+    const comments = text.split("\n").filter((line) => line.startsWith(":"));
+    assert.ok(comments.length > 0);
+    for (const line of comments) assert.match(line, /^: queue position=[1-9]\d* eta_ms=\d+$/);
+    assert.ok(text.indexOf(comments.at(-1)!) < text.indexOf("data: "));
     await idle();
   });
 
-  it("a reader that does not read is paused and gives its row to others", async () => {
+  it("a reader that does not read is paused, gives its row to others, and loses nothing", async () => {
     const stuck = await openStuckStream(server.url);
     await eventually(async () => (await numSlowClients()) === 1, 30_000);
     await eventually(async () => (await debug()).running.every(({ status }) => status === "paused"));
@@ -159,7 +172,14 @@ describe("what the scheduler tells and does, on the real engine", () => {
     ]);
     for (const { response } of others) assert.ok((await response.text()).endsWith("data: [DONE]\n\n"));
     assert.ok((await readMetric(server.url, "vllm:num_preemptions_total")) > 0, "it gave up its row");
-    stuck.destroy();
+    const parked = (await debug()).waiting;
+    assert.deepEqual(
+      parked.map(({ status }) => status),
+      ["paused"],
+    );
+    const text = await readToEnd(stuck);
+    assert.equal(text.split('"top_logprobs":[').length - 1, STUCK_TOKENS, "every token came, once");
+    assert.match(text, /"finish_reason":"length"/);
     await eventually(async () => (await numSlowClients()) === 0);
     await idle();
   });
@@ -172,7 +192,7 @@ async function openStuckStream(url: string): Promise<Socket> {
     messages: [{ role: "user", content: "Once upon a time" }],
     stream: true,
     ignore_eos: true,
-    max_tokens: 3500,
+    max_tokens: STUCK_TOKENS,
     logprobs: true,
     top_logprobs: 20,
     timings_per_token: true,
@@ -185,4 +205,16 @@ async function openStuckStream(url: string): Promise<Socket> {
       `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
   return socket;
+}
+
+async function readToEnd(socket: Socket): Promise<string> {
+  let text = "";
+  socket.setEncoding("utf8");
+  socket.on("data", (part) => {
+    text += String(part);
+  });
+  socket.resume();
+  await eventually(async () => text.includes("data: [DONE]"), 60_000);
+  socket.destroy();
+  return text;
 }

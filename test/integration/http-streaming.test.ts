@@ -141,6 +141,7 @@ test("an error before the first byte is a plain HTTP error", async (t) => {
     type: "unavailable_error",
     param: null,
     code: "engine_unavailable",
+    reason: "engine_unavailable",
   });
 });
 

@@ -39,7 +39,6 @@ export class SseChannel implements EventChannel {
     this.#options = options;
     this.#response = options.response;
     this.#backPressure = new BackPressure(options.limits, options.flow);
-    this.#response.on("drain", () => this.#backPressure.release());
     this.#response.on("close", () => {
       this.#stopPings();
       this.#backPressure.release();
@@ -93,9 +92,14 @@ export class SseChannel implements EventChannel {
     if (!this.#response.headersSent) {
       this.#response.writeHead(200, { ...this.#options.headers, ...sseHeaders });
     }
-    this.#response.write(this.#pending);
+    this.#response.write(this.#pending, this.#onWritten);
     this.#pending = "";
     this.#pingTimer?.refresh();
+  };
+
+  // Not "drain", which Node emits only above its own limit: the soft limit may be lower.
+  readonly #onWritten = (): void => {
+    if (this.#response.writableLength === 0) this.#backPressure.release();
   };
 
   #stopPings(): void {

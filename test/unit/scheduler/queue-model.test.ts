@@ -9,6 +9,7 @@ const idle: QueueLoad = {
   maxNumSeqs: 4,
   numFreeTokens: 10_000,
   numHeldTokens: 0,
+  meanRunAgeMs: 0,
 };
 const work = { numSequences: 1, numPromptTokens: 100, maxTokens: 1000 };
 
@@ -48,6 +49,14 @@ describe("QueueModel", () => {
     assert.equal(queueMs({ numRunning: 4 }), 250, "one of four rows");
     assert.equal(queueMs({ numRunning: 4, numAhead: 7 }), 2000);
     assert.equal(queueMs({ numRunning: 2, numFreeTokens: 0, numHeldTokens: 50 }), 2000);
+  });
+
+  test("what runs is evidence too, before the first end and when it outlasts those that ended", () => {
+    const load = { ...idle, numRunning: 4, numAhead: 7, meanRunAgeMs: 3000 };
+    for (const model of [new QueueModel(), trained()]) {
+      assert.equal(Math.round(model.predict(load, work).queueMs), 6000);
+    }
+    assert.equal(Math.round(trained().predict({ ...load, meanRunAgeMs: 10 }, work).queueMs), 2000);
   });
 
   test("a pause in the work is no part of a step", () => {
