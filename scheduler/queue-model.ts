@@ -42,6 +42,15 @@ export interface StepDuration {
   readonly numPrefillTokens: number;
 }
 
+/** How fast an engine works that has nothing else to do. */
+export interface Pace {
+  readonly promptTokenMs: number;
+  readonly tokenGapMs: number;
+}
+
+/** What a pace that was measured beforehand weighs beside steps that serve: as much as one small one. */
+const SEED_TOKENS = 16;
+
 /**
  * How long a request waits, from the rates at which this engine has been working:
  *
@@ -50,7 +59,7 @@ export interface StepDuration {
  *   seats   = sequences ahead that find no free row x time that a row is held / rows
  *   memory  = tokens that find no free block x time that a row is held / tokens held
  *
- * Until something has been observed it predicts no wait, so that nobody is refused on a guess.
+ * Of what has not been observed it predicts no wait, so that nobody is refused on a guess.
  */
 export class QueueModel {
   readonly #promptTokenMs = new DecayedRatio();
@@ -59,6 +68,14 @@ export class QueueModel {
   readonly #outputLength = new DecayedRatio();
   /** Of the latest decode call: the prefill call after it belongs to the same step. */
   #decodeMs = 0;
+
+  /** What was measured before anybody was served; ignored when the engine is known from its work. */
+  expect({ promptTokenMs, tokenGapMs }: Pace): void {
+    if (this.#promptTokenMs.value === 0) {
+      this.#promptTokenMs.observe(promptTokenMs * SEED_TOKENS, SEED_TOKENS);
+    }
+    if (this.#tokenGapMs.value === 0) this.#tokenGapMs.observe(tokenGapMs, 1);
+  }
 
   observeStep(step: StepDuration): void {
     const callMs = step.scheduleMs + step.executeMs + step.updateMs;

@@ -14,6 +14,7 @@ import type {
   SequenceRequest,
   StepPlan,
 } from "./contracts.ts";
+import type { Pace } from "./queue-model.ts";
 import { Roster } from "./roster.ts";
 import { DEFAULT_PRIORITY_AGEING_MS, type SchedulerOptions } from "./scheduler-options.ts";
 import { takeSnapshot, type SchedulerSnapshot } from "./scheduler-snapshot.ts";
@@ -25,6 +26,7 @@ import { chargeOutput, VirtualTokenCounters } from "./virtual-token-counters.ts"
 
 /** Classes of priority are -100 to 100. */
 const MAX_PRIORITY = 100;
+const TYPICAL_PROMPT = 128;
 
 /**
  * Decides at every step which tokens are computed (iteration-level scheduling, Orca, OSDI '22).
@@ -166,6 +168,13 @@ export class Scheduler {
       usedTokens: this.#kv.numHeldTokens,
     };
     return this.#options.targetItlMs ?? this.stepTimes.defaultItlMs(load);
+  }
+
+  /** Of one request alone; zeros while nothing is known. */
+  pace(): Pace {
+    const promptTokenMs = this.stepTimes.prefillMs(TYPICAL_PROMPT, 0) / TYPICAL_PROMPT;
+    const tokenGapMs = this.stepTimes.decodeMs({ numDecodeRows: 1, usedTokens: TYPICAL_PROMPT });
+    return { promptTokenMs, tokenGapMs };
   }
 
   snapshot(nowMs: number): SchedulerSnapshot {

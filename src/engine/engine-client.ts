@@ -67,7 +67,10 @@ export class EngineClient implements Engine, GenerationPort {
       onMessage: (message) => {
         if (message.type === "step") this.#onStep(message);
         if (message.type === "snapshot") this.#snapshots.answer(message.id, message.snapshot);
-        if (message.type === "ready") options.observer.onThreads(message.info.numThreads);
+        if (message.type === "ready") {
+          options.observer.onThreads(message.info.numThreads);
+          this.#forecaster.noteReady(message.pace);
+        }
         if (message.type === "threads") options.observer.onThreads(message.numThreads);
       },
       onUp: () => {

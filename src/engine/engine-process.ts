@@ -41,7 +41,8 @@ export async function runEngineProcess(
       setImmediate(turn);
     }
   });
-  send({ type: "ready", info: engine.runner.info, notes: engine.notes });
+  const { runner, scheduler, notes } = engine;
+  send({ type: "ready", info: runner.info, notes, pace: scheduler.pace() });
 }
 
 async function loadOrRefuse(

@@ -1,5 +1,5 @@
 import type { SchedulerStats } from "../../scheduler/contracts.ts";
-import { QueueModel } from "../../scheduler/queue-model.ts";
+import { QueueModel, type Pace } from "../../scheduler/queue-model.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import type { Forecast, ProspectiveRequest } from "./generation.ts";
 import type { FinishedRequest } from "./observer.ts";
@@ -22,6 +22,11 @@ export class Forecaster {
   constructor(waiting: WaitingWork, load: () => EngineLoad) {
     this.#waiting = waiting;
     this.#load = load;
+  }
+
+  /** The engine is up and has told how fast it is. */
+  noteReady(pace: Pace): void {
+    this.#model.expect(pace);
   }
 
   noteStep(times: StepTimes, stats: SchedulerStats): void {

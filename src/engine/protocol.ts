@@ -5,6 +5,7 @@ import type {
   SequenceRequest,
   TokenLogprob,
 } from "../../scheduler/contracts.ts";
+import type { Pace } from "../../scheduler/queue-model.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import type { EngineSnapshot } from "./engine-snapshot.ts";
 
@@ -60,7 +61,12 @@ export type FromEngine =
   | { readonly type: "log"; readonly level: "debug" | "info" | "warn" | "error"; readonly message: string }
   /** The number of compute threads follows the cores that are free. */
   | { readonly type: "threads"; readonly numThreads: number; readonly reason: string }
-  | { readonly type: "ready"; readonly info: ModelInfo; readonly notes: readonly string[] }
+  | {
+      readonly type: "ready";
+      readonly info: ModelInfo;
+      readonly notes: readonly string[];
+      readonly pace: Pace;
+    }
   /** The model cannot be served; one sentence. The engine exits after it and is not restarted. */
   | { readonly type: "refused"; readonly reason: string }
   | { readonly type: "snapshot"; readonly id: number; readonly snapshot: EngineSnapshot }

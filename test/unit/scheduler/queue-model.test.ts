@@ -34,6 +34,17 @@ describe("QueueModel", () => {
     assert.deepEqual(prediction, { queueMs: 0, ttftMs: 0, tpotMs: 0, totalMs: 0 });
   });
 
+  test("goes by what was measured beforehand until it sees the engine work", () => {
+    const model = new QueueModel();
+    model.expect({ promptTokenMs: 2, tokenGapMs: 7 });
+    const { ttftMs, tpotMs } = model.predict({ ...idle, numTokensAhead: 50 }, work);
+    assert.deepEqual([ttftMs, tpotMs], [300, 7]);
+    const known = trained();
+    const before = known.predict(idle, work);
+    known.expect({ promptTokenMs: 2, tokenGapMs: 7 });
+    assert.deepEqual(known.predict(idle, work), before);
+  });
+
   test("a prompt token costs its share of the whole step, a gap between tokens is the step", () => {
     const { queueMs, ttftMs, tpotMs, totalMs } = trained().predict(idle, work);
     assert.deepEqual([queueMs, Math.round(ttftMs), Math.round(tpotMs)], [0, 400, 40]);
