@@ -159,6 +159,22 @@ test("an error in mid-stream is an event, then [DONE], then the end", async (t) 
   assert.equal(events.length, 2);
 });
 
+test("a waiting stream is told its place in comments when it asks, and the answer stays the same", async (t) => {
+  for (const asks of [true, false]) {
+    const server = await createTestServer(t, { engine: { stepMs: null } });
+    const body = { prompt: "a", stream: true, max_tokens: 1, return_progress: asks };
+    const answering = post(server, "/v1/completions", body);
+    while (server.engine.active.size === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    server.engine.tellPlaces({ position: 3, etaMs: 1200 });
+    if (asks) await answering;
+    server.engine.step();
+    const text = await (await answering).text();
+    const comments = text.split("\n").filter((line) => line.startsWith(":"));
+    assert.deepEqual(comments, asks ? [": queue position=3 eta_ms=1200"] : []);
+    assert.deepEqual(textsOf(parseChunks(text)), [" one"]);
+  }
+});
+
 test("a silent stream is kept alive by comments", async (t) => {
   const server = await createTestServer(t, { engine: { stepMs: null } });
   const response = await post(server, "/v1/completions", {

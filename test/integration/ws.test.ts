@@ -45,6 +45,27 @@ test("a generation: accepted, chunks, usage, done", async (t) => {
   assert.deepEqual(textsOf(chunks), [" one two three"]);
 });
 
+test("a waiting generation that asks is told its place, and no other", async (t) => {
+  const { server, client } = await connect(t, { engine: { stepMs: null } });
+  client.send(start("asks", { max_tokens: 1, return_progress: true }, { credits: 9 }));
+  client.send(start("does not", { max_tokens: 1 }));
+  await client.until(() => server.engine.active.size === 2);
+  server.engine.tellPlaces({ position: 2, etaMs: 900 });
+  server.engine.tellPlaces({ position: 1, etaMs: 400 });
+  server.engine.step();
+  await client.ended("asks");
+  await client.ended("does not");
+  const places = (id: string) =>
+    client
+      .of(id)
+      .flatMap(({ type, position, eta_ms: etaMs }) => (type === "queue" ? [[position, etaMs]] : []));
+  assert.deepEqual(places("asks"), [
+    [2, 900],
+    [1, 400],
+  ]);
+  assert.deepEqual(places("does not"), []);
+});
+
 test("fifty generations share a socket and do not mix", async (t) => {
   const { client } = await connect(t, { engine: { maxNumSeqs: 64 } });
   const ids = Array.from({ length: 50 }, (_, index) => `g${index}`);

@@ -10,6 +10,7 @@ import type {
   Generation,
   GenerationRequest,
   GenerationSink,
+  QueuePlace,
   QueueState,
 } from "../../src/engine/generation.ts";
 import { firstWordId, fakePieces, words } from "./fake-text.ts";
@@ -161,6 +162,11 @@ export class FakeEngine implements Engine {
     for (const generation of [...this.active].slice(0, this.#options.maxNumSeqs)) generation.advance();
   }
 
+  /** Tells everybody who asks that it is this far behind. */
+  tellPlaces(place: QueuePlace): void {
+    for (const generation of this.active) generation.tellPlace(place);
+  }
+
   /** Breaks every running generation off. */
   fail(error: GenerationError): void {
     for (const generation of this.active) generation.fail(error);
@@ -231,6 +237,10 @@ class FakeGeneration implements Generation {
 
   fail(error: GenerationError): void {
     if (this.#options.engine.active.delete(this)) this.#sink.onError(error);
+  }
+
+  tellPlace(place: QueuePlace): void {
+    this.#sink.onQueued?.(place);
   }
 
   advance(): void {

@@ -10,6 +10,8 @@ export interface Frame {
   readonly status?: number;
   readonly error?: { readonly code: string; readonly param: string | null };
   readonly request_id?: string;
+  readonly position?: number;
+  readonly eta_ms?: number;
 }
 
 /** A client of /v1/ws that keeps what it hears. */

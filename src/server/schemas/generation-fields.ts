@@ -87,7 +87,12 @@ export const outputFields = {
       description: "Accepted; a token is always sent as soon as it is there.",
     }),
   ),
-  return_progress: Type.Optional(Type.Boolean({ default: false })),
+  return_progress: Type.Optional(
+    Type.Boolean({
+      default: false,
+      description: "Place in the queue while waiting, then how much of the prompt is computed; for streams.",
+    }),
+  ),
   timings_per_token: Type.Optional(Type.Boolean({ default: false })),
   sse_ping_interval: Type.Optional(
     Type.Number({ minimum: -1, maximum: 86_400, description: "Seconds between keep-alives; -1 means none." }),
