@@ -40,6 +40,11 @@ export class Roster {
     this.#queue = new WaitingQueue(order);
   }
 
+  /** Every seat is taken. */
+  get isFull(): boolean {
+    return this.running.size >= this.#maxNumSeqs;
+  }
+
   get numWaiting(): number {
     return this.#sequences.size - this.running.size;
   }
@@ -75,7 +80,7 @@ export class Roster {
 
   /** Waiting → running, with blocks for all its tokens. Returns false, without effect, when there is no room. */
   admit(sequence: Sequence): boolean {
-    if (this.running.size >= this.#maxNumSeqs) return false;
+    if (this.isFull) return false;
     const admission = this.#kv.admit({
       key: sequence,
       useCachedPrefix: !sequence.wantsPromptLogprobs,

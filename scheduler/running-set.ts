@@ -1,5 +1,6 @@
 import type { Sequence } from "./sequence.ts";
 import { compareUrgency } from "./urgency.ts";
+import type { TenantAccount } from "./virtual-token-counters.ts";
 
 /** The running sequences in two orders. Both arrays are replaced, never changed, so loops may add and remove. */
 export class RunningSet {
@@ -33,6 +34,31 @@ export class RunningSet {
   /** Who of a non-empty set gives way when memory is short: a paused sequence, for it makes no use of its blocks, else the least urgent. */
   victim(): Sequence {
     return this.pausedVictim() ?? this.#byUrgency.at(-1)!;
+  }
+
+  /**
+   * Who gives its seat to a newcomer whose tenant has at least two fewer: the least urgent sequence of another tenant,
+   * of no better class. The exchange makes the smaller share larger and never the larger one the smaller.
+   */
+  unfairlySeated(newcomer: Sequence): Sequence | null {
+    const numSeats = this.#countSeats();
+    const numOwn = numSeats.get(newcomer.account) ?? 0;
+    const givesWay = ({ account, priority }: Sequence): boolean =>
+      priority >= newcomer.priority && numSeats.get(account)! >= numOwn + 2;
+    return this.#byUrgency.findLast(givesWay) ?? null;
+  }
+
+  /** The tenant of the first has at least two seats fewer than that of the second. */
+  hasFewerSeats(first: Sequence, second: Sequence): boolean {
+    if (first.account === second.account) return false;
+    const numSeats = this.#countSeats();
+    return (numSeats.get(first.account) ?? 0) + 2 <= (numSeats.get(second.account) ?? 0);
+  }
+
+  #countSeats(): Map<TenantAccount, number> {
+    const numSeats = new Map<TenantAccount, number>();
+    for (const { account } of this.#byUrgency) numSeats.set(account, (numSeats.get(account) ?? 0) + 1);
+    return numSeats;
   }
 
   /** The least urgent paused sequence. */

@@ -39,9 +39,37 @@ export class StepPlanner {
 
   /** At most one decode and one prefill batch, decode first: the gap between tokens is a promise. */
   plan(): Batch[] {
+    this.#shareSeats();
     const decode = this.#planDecode();
     const prefill = this.#planPrefill(decode?.rows.length ?? 0);
     return [decode, prefill].filter((batch) => batch !== null);
+  }
+
+  /**
+   * Whose turn it is does not wait for a seat that a tenant with more of them holds: requests end when they like, and
+   * a flood of long ones would keep all others waiting. Before any row is planned, for who gives way gets none.
+   */
+  #shareSeats(): void {
+    for (let numLooks = 0; numLooks < MAX_PASSED_OVER && this.#roster.isFull; numLooks += 1) {
+      const waiting = this.#roster.nextWaiting();
+      if (waiting === null) break;
+      // Who was interrupted comes back when a seat is free, else it would only pass the interruption on.
+      if (waiting.isResuming) this.#roster.passOver(waiting);
+      else if (!this.#takeSeat(waiting)) break;
+    }
+    this.#roster.recallPassedOver();
+  }
+
+  #takeSeat(newcomer: Sequence): boolean {
+    const { running } = this.#roster;
+    const { free, cached } = this.#kv.counts();
+    const numBlocks = this.#kv.numBlocksFor(newcomer.tokens.length) + running.size;
+    // Nobody gives way for what then lacks memory; what is paused gives way in its own time.
+    const victim =
+      free + cached < numBlocks || running.pausedVictim() !== null ? null : running.unfairlySeated(newcomer);
+    if (victim === null) return false;
+    this.#preempt(victim);
+    return this.#roster.admit(newcomer);
   }
 
   /** One row for each running sequence with a single token to compute. */
@@ -59,8 +87,12 @@ export class StepPlanner {
   /** Finishes one prompt before it starts the next, so that first tokens come early. */
   #planPrefill(numDecodeRows: number): Batch | null {
     const rows: BatchRow[] = [];
+    let first: Sequence | null = null;
     let budget = Infinity;
     for (const sequence of this.#prefillOrder()) {
+      // What rides along delays the first token of the prompt that it rides with.
+      if (first !== null && this.#roster.running.hasFewerSeats(first, sequence)) break;
+      first ??= sequence;
       if (rows.length === 0) budget = this.#prefillBudget(numDecodeRows, sequence.numComputedTokens);
       const row = makeRow(sequence, sequence.prefillChunk(budget));
       rows.push(row);

@@ -44,7 +44,8 @@ export class WaitingQueue<T extends Contender> {
 
   /**
    * Brings a tenant with nothing waiting level with those that wait: time without requests earns no credit, else
-   * it could be spent to lock the others out.
+   * it could be spent to lock the others out. No more than to win a tie: its turn is next, not after those of the
+   * same service who came earlier with all they have.
    */
   level(account: TenantAccount): void {
     if (this.#classes.some((waiting) => waiting.hasLane(account))) return;
@@ -52,7 +53,7 @@ export class WaitingQueue<T extends Contender> {
       .map((waiting) => waiting.minCounter())
       .filter((counter) => counter !== null);
     const floor = counters.length > 0 ? Math.min(...counters) : this.#lastCounter;
-    account.counter = Math.max(account.counter, floor);
+    account.counter = Math.max(account.counter, floor - 1);
   }
 
   push(item: T): void {
