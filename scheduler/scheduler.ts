@@ -143,6 +143,11 @@ export class Scheduler {
     return { stepIndex: this.#stepIndex++, cacheOps, batches };
   }
 
+  /** What a plan would have begun with, for an engine that makes none any more. */
+  takeCacheOps(): readonly CacheOp[] {
+    return this.#kv.takeOps();
+  }
+
   /** Takes in the outcome of one batch of the latest plan. Rows of requests that were aborted meanwhile are ignored. */
   update(batch: Batch, result: BatchResult, _nowMs: number, durationMs: number): SequenceEvent[] {
     this.stepTimes.observe({ batch, usedTokens: this.#kv.numHeldTokens, durationMs });

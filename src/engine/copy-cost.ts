@@ -10,6 +10,11 @@ export interface CopyCost {
 }
 
 const NUM_TOKENS = 16;
+/**
+ * Most of what it takes to copy so few tokens is the same for many times as many, which is what a sequence has; and
+ * giving up host memory, and with it pinned prefixes on disk, must not hang on one noisy start.
+ */
+const TOLERANCE = 8;
 const REPEATS = 3;
 
 /** Measures on an otherwise empty memory, and leaves it empty, what it takes to park a sequence and to compute it again. */
@@ -38,6 +43,11 @@ export function measureCopyCost(runner: ModelRunner, now: () => number): CopyCos
     cost.copyMs = Math.min(cost.copyMs, copyMs);
   }
   return cost;
+}
+
+/** A sequence of usual length comes back sooner by a copy than by computing it again. */
+export function isCopyWorthIt({ copyMs, computeMs }: CopyCost): boolean {
+  return copyMs < computeMs * TOLERANCE;
 }
 
 function prefillBatch(vocabSize: number): Batch {

@@ -14,7 +14,7 @@ import { Scheduler } from "../../scheduler/scheduler.ts";
 import { attachDiskTier, type AttachedDiskTier } from "./attach-disk-tier.ts";
 import { calibrate } from "./calibration.ts";
 import { findNondeterminism } from "./check-determinism.ts";
-import { measureCopyCost } from "./copy-cost.ts";
+import { isCopyWorthIt, measureCopyCost } from "./copy-cost.ts";
 import { ModelRefusedError, runEngineProcess, type LoadedEngine } from "./engine-process.ts";
 import type { EngineSettings } from "./engine-settings.ts";
 import { GovernedRunner } from "./governed-runner.ts";
@@ -93,7 +93,7 @@ function planCache(
   const { info } = runner;
   const wanted = kvCacheOptions(info, settings, probeRam().freeBytes);
   const cost = wanted.maxHostBlocks === 0 ? null : measureCopyCost(runner, () => performance.now());
-  const isWorthIt = cost !== null && cost.copyMs < cost.computeMs;
+  const isWorthIt = cost !== null && isCopyWorthIt(cost);
   const cacheOptions = isWorthIt ? wanted : { ...wanted, maxHostBlocks: 0 };
   return { cacheOptions, note: describeHostTier(info, cacheOptions.maxHostBlocks ?? 0, cost) };
 }

@@ -34,7 +34,10 @@ export async function runEngineProcess(
     if (isTurning) setImmediate(turn);
   };
   process.on("message", (message: ToEngine) => {
-    if (message.shutdown === true) shutDown(engine);
+    if (message.shutdown === true) {
+      loop.settle();
+      shutDown(engine);
+    }
     loop.receive(message);
     if (!isTurning) {
       isTurning = true;

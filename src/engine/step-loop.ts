@@ -60,6 +60,11 @@ export class StepLoop {
     return true;
   }
 
+  /** Brings the memory to where the scheduler believes it is; for the end, when no step follows. */
+  settle(): void {
+    this.#runner.apply(this.#scheduler.takeCacheOps());
+  }
+
   #run(batch: Batch, scheduleMs: number): void {
     const startMs = this.#now();
     const result = this.#runner.execute(batch);
