@@ -2,7 +2,7 @@ import { GGMLFileQuantizationType } from "@huggingface/gguf";
 
 import { GgufError, quote } from "./gguf-error.ts";
 import type { GgufFacts, RopeFacts, TokenizerFacts } from "./gguf-facts.ts";
-import { MAX_EXPERTS, MAX_LAYERS, refuseAbortingValues } from "./library-limits.ts";
+import { MAX_EXPERTS, MAX_LAYERS, refuseAbortingTensors, refuseAbortingValues } from "./library-limits.ts";
 import { MetadataView } from "./metadata-view.ts";
 import type { Metadata } from "./metadata.ts";
 import type { TensorInfo } from "./tensors.ts";
@@ -35,6 +35,7 @@ export function deriveFacts(header: ModelHeader): GgufFacts {
   const attention = readAttention(view, architecture);
   const experts = readExperts(view, architecture);
   refuseAbortingValues(view, architecture, { ...attention, ...experts });
+  refuseAbortingTensors(header.tensors);
   return {
     files: header.files,
     version: header.version,

@@ -1,10 +1,12 @@
 import { GgufError, quote } from "./gguf-error.ts";
 import type { MetadataView } from "./metadata-view.ts";
+import type { TensorInfo } from "./tensors.ts";
 
 /** Limits of libllama (src/llama-hparams.h). */
 export const MAX_LAYERS = 512;
 export const MAX_EXPERTS = 1024;
 
+const EPSILON_KEYS = ["attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon"];
 const ROPE_SCALING_TYPES = new Set(["none", "linear", "yarn", "longrope"]);
 
 /**
@@ -19,6 +21,20 @@ export function refuseAbortingValues(
   view.count(`${architecture}.nextn_predict_layers`, counts.numLayers);
   requireRopeScaling(view.text(`${architecture}.rope.scaling.type`));
   requireExpertGroups(view, architecture, counts.numExperts);
+  for (const key of EPSILON_KEYS) requireEpsilon(view, `${architecture}.${key}`);
+}
+
+/** ggml's CPU code multiplies by these weights in F32 and aborts at other types; no converter writes them. */
+export function refuseAbortingTensors(tensors: readonly TensorInfo[]): void {
+  const wrong = tensors.find(({ name, type }) => name.endsWith("_norm.weight") && type.name !== "F32");
+  if (wrong === undefined) return;
+  throw new GgufError("bad-tensor", `tensor ${quote(wrong.name)} must be F32, not ${wrong.type.name}`);
+}
+
+function requireEpsilon(view: MetadataView, key: string): void {
+  const epsilon = view.number(key);
+  if (epsilon === null || epsilon >= 0) return;
+  throw new GgufError("bad-value", `key ${quote(key)} is ${epsilon}; it must not be negative`);
 }
 
 function requireRopeScaling(scalingType: string | null): void {

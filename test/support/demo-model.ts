@@ -3,7 +3,7 @@ import type { LoadRunnerOptions } from "../../models/llama/load-runner.ts";
 import { DEFAULT_RUNNER_OPTIONS } from "../../models/llama/load-runner.ts";
 
 /** A file of models/demo. Compiled tests lie one folder deeper than their sources. */
-export function demoModelPath(name: "headway-demo.gguf" | "tiny-random.gguf" = "headway-demo.gguf"): string {
+export function demoModelPath(name = "headway-demo.gguf"): string {
   return fileURLToPath(new URL(`../../../models/demo/${name}`, import.meta.url));
 }
 

@@ -243,6 +243,24 @@ const REFUSALS: [what: string, bytes: Buffer, code: GgufErrorCode, message: RegE
     /each layer/,
   ],
   [
+    "a negative epsilon",
+    withKeys({ "llama.attention.layer_norm_rms_epsilon": f32(-1e-5) }),
+    "bad-value",
+    /must not be negative/,
+  ],
+  [
+    "an epsilon that is no number",
+    withKeys({ "llama.attention.layer_norm_epsilon": f32(Number.NaN) }),
+    "bad-value",
+    /must be a number/,
+  ],
+  [
+    "norm weights that are not F32",
+    withTensor({ name: "output_norm.weight", typeId: 1 }),
+    "bad-tensor",
+    /"output_norm\.weight" must be F32, not F16/,
+  ],
+  [
     "a part of a split model under a plain name",
     withKeys({ "split.no": u16(1), "split.count": u16(3) }),
     "mismatched-part",
