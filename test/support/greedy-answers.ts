@@ -22,12 +22,14 @@ export interface GreedyRequest {
   readonly prompt: string;
   readonly maxTokens: number;
   readonly ignoreEos?: boolean;
+  /** Requests share cached prefixes with those of the same salt only. */
+  readonly cacheSalt?: string;
 }
 
 /** Runs a completion with temperature 0. Rejects with a TimeoutError when `signal` fires. */
 export async function completeGreedily(
   url: string,
-  { prompt, maxTokens, ignoreEos = false }: GreedyRequest,
+  { prompt, maxTokens, ignoreEos = false, cacheSalt }: GreedyRequest,
   signal?: AbortSignal,
 ): Promise<GreedyAnswer> {
   const response = await fetch(`${url}/v1/completions`, {
@@ -39,6 +41,7 @@ export async function completeGreedily(
       ignore_eos: ignoreEos,
       temperature: 0,
       logprobs: 2,
+      cache_salt: cacheSalt,
     }),
     ...(signal ? { signal } : {}),
   });
