@@ -7,6 +7,9 @@ export type LibraryLogger = (level: LibraryLogLevel, message: string) => void;
 
 const MAX_LINE_LENGTH = 2000;
 
+/** Lines quote texts of the model file, which must not drive a terminal. */
+const CONTROLS = /[^\P{Cc}\t]|[\u2028-\u202e]/gu;
+
 /** In the paged layout the "context" is the pool of all sequences, whose size has nothing to do with the training's. */
 const IRRELEVANT = /n_ctx_seq \(\d+\) [<>] n_ctx_train/;
 
@@ -54,7 +57,7 @@ export class LibraryLog {
   }
 
   #emit(line: string): void {
-    const message = line.trimEnd().slice(0, MAX_LINE_LENGTH);
+    const message = line.trimEnd().slice(0, MAX_LINE_LENGTH).replaceAll(CONTROLS, "\ufffd");
     if (message === "") return;
     const level = IRRELEVANT.test(message) ? "debug" : this.#level;
     if (level === "warn" || level === "error") this.#complaints.push(message);

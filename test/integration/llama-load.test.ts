@@ -79,6 +79,12 @@ test("an architecture the library does not know is named", () => {
   assert.match(refuse(path), /lemur/);
 });
 
+test("texts of a file cannot drive the terminal through what the library says", () => {
+  const message = refuseByLibrary(file("escape.gguf", replaceOnce("smollm", "\u001b[2J\r\n")));
+  assert.match(message, /pre-tokenizer/);
+  assert.doesNotMatch(message, /\p{Cc}/u);
+});
+
 test("a missing tensor is named", () => {
   const path = file("no-norm.gguf", replaceOnce("output_norm.weight", "output_lost.weight"));
   assert.match(refuseByLibrary(path), /output_norm\.weight/);
