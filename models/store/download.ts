@@ -5,7 +5,7 @@ import { requireDiskSpace } from "./disk-space.ts";
 import type { HttpHeaders, HttpResponse } from "./http-client.ts";
 import { asHttpError, asStatusError } from "./http-client.ts";
 import { asStoreError, ModelStoreError } from "./model-store-error.ts";
-import { PartialFile } from "./partial-file.ts";
+import { hashOf, numBytesPresent, PartialFile } from "./partial-file.ts";
 import { ProgressMeter } from "./progress.ts";
 import type { StoreContext } from "./store-context.ts";
 
@@ -37,6 +37,8 @@ const RESUMABLE_CODES = new Set(["interrupted", "unreachable", "aborted", "http-
  * Throws {@link ModelStoreError}.
  */
 export async function downloadFile(request: DownloadRequest, context: StoreContext): Promise<StoredFile> {
+  const present = await findWhole(request, context.signal);
+  if (present !== null) return present;
   const partial = new PartialFile(request.target);
   try {
     await partial.load(context.signal);
@@ -52,6 +54,15 @@ export async function downloadFile(request: DownloadRequest, context: StoreConte
     await (isResumable ? partial.close() : partial.discard());
     throw storeError;
   }
+}
+
+/** A part of a split model that an interrupted run had finished; without a checksum nobody knows which file it is. */
+async function findWhole(
+  { target, sizeBytes, sha256 }: DownloadRequest,
+  signal: AbortSignal,
+): Promise<StoredFile | null> {
+  if (sha256 === null || sizeBytes === null || (await numBytesPresent(target)) !== sizeBytes) return null;
+  return (await hashOf(target, signal)) === sha256 ? { sizeBytes, sha256 } : null;
 }
 
 async function receiveAll(

@@ -1,5 +1,7 @@
 import { join } from "node:path";
 
+import { splitFiles } from "../gguf/split-files.ts";
+import { requireDiskSpace } from "./disk-space.ts";
 import type { StoredFile } from "./download.ts";
 import { downloadFile } from "./download.ts";
 import { createHttpClient } from "./http-client.ts";
@@ -9,6 +11,7 @@ import type { HubSpec, RemoteSpec, UrlSpec } from "./model-spec.ts";
 import { formatRemoteSpec } from "./model-spec.ts";
 import { ModelStoreError } from "./model-store-error.ts";
 import { fetchPackage } from "./package-source.ts";
+import { numBytesPresent } from "./partial-file.ts";
 import { servedNameOf } from "./served-name.ts";
 import type { Pin } from "./pin.ts";
 import type { StoreContext, StoreOptions } from "./store-context.ts";
@@ -44,8 +47,23 @@ async function fetchFromHub(spec: HubSpec, pin: Pin, context: StoreContext): Pro
 
 async function fetchFromUrl(spec: UrlSpec, pin: Pin, context: StoreContext): Promise<StoredModel> {
   const sha256 = spec.sha256 ?? pin.sha256;
-  const file = { url: spec.url, headers: {}, path: pathOf(spec.url), sizeBytes: pin.sizeBytes, sha256 };
-  return install({ spec, sha256, context }, (dir, inner) => downloadAll([file], dir, inner));
+  const files = partUrls(spec.url).map((url) => ({
+    url,
+    headers: {},
+    path: pathOf(url),
+    sizeBytes: pin.sizeBytes,
+    sha256,
+  }));
+  return install({ spec, sha256, context }, (dir, inner) => downloadAll(files, dir, inner));
+}
+
+/** Addresses of all parts of a split model, which lie beside the first. A hash stands for one file, so those have none. */
+function partUrls(address: string): string[] {
+  return splitFiles(new URL(address).pathname).map((pathname) => {
+    const url = new URL(address);
+    url.pathname = pathname;
+    return url.href;
+  });
 }
 
 function pathOf(url: string): string {
@@ -106,6 +124,7 @@ async function downloadAll(
   dir: string,
   context: StoreContext,
 ): Promise<StoreEntryFile[]> {
+  await requireRoomForAll(files, dir);
   const stored: StoreEntryFile[] = [];
   for (const file of files) {
     const name = safeFileName(file.path);
@@ -118,4 +137,14 @@ async function downloadAll(
     stored.push({ name, ...result });
   }
   return stored;
+}
+
+/** Of a split model too: better told now than after the first parts. */
+async function requireRoomForAll(files: readonly RemoteFile[], dir: string): Promise<void> {
+  let neededBytes = 0;
+  for (const { path, sizeBytes } of files) {
+    const presentBytes = await numBytesPresent(join(dir, safeFileName(path)));
+    neededBytes += Math.max(0, (sizeBytes ?? 0) - presentBytes);
+  }
+  await requireDiskSpace(dir, neededBytes);
 }

@@ -1,5 +1,6 @@
 import { distance } from "fastest-levenshtein";
 
+import { parsePartName } from "../gguf/split-files.ts";
 import type { CatalogueEntry } from "./catalogue.ts";
 import { CATALOGUE, findCatalogueEntry } from "./catalogue.ts";
 import { ModelStoreError } from "./model-store-error.ts";
@@ -105,6 +106,9 @@ function parseUrlSpec(spec: string): UrlSpec {
       "bad-spec",
       "the part of a model URL after # must be sha256= and 64 hexadecimal digits",
     );
+  }
+  if (sha256 !== null && parsePartName(url.pathname) !== null) {
+    throw new ModelStoreError("bad-spec", "#sha256= stands for one file, and a split model has several");
   }
   url.hash = "";
   if (url.protocol !== "https:" && sha256 === null && !LOOPBACK_HOSTS.has(url.hostname)) {

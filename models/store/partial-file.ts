@@ -5,6 +5,31 @@ import type { FileHandle } from "node:fs/promises";
 import { open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 
+/** How much of a file an earlier run left, whole or in part. */
+export async function numBytesPresent(target: string): Promise<number> {
+  const sizes = await Promise.all([target, partialPath(target)].map(sizeOf));
+  return Math.max(...sizes);
+}
+
+/** SHA-256 in hexadecimal of a file that is there; null where there is none. */
+export async function hashOf(path: string, signal: AbortSignal): Promise<string | null> {
+  if ((await sizeOf(path)) === 0) return null;
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path), hash, { signal });
+  return hash.digest("hex");
+}
+
+async function sizeOf(path: string): Promise<number> {
+  return stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  );
+}
+
+function partialPath(target: string): string {
+  return `${target}.partial`;
+}
+
 /**
  * A download on its way: `<target>.partial` beside a note of the entity tag that its bytes belong to,
  * so that this process or a later one can go on with it.
@@ -20,7 +45,7 @@ export class PartialFile {
 
   constructor(target: string) {
     this.#target = target;
-    this.path = `${target}.partial`;
+    this.path = partialPath(target);
     this.#notePath = `${this.path}.etag`;
   }
 
@@ -38,10 +63,7 @@ export class PartialFile {
     const note = await readFile(this.#notePath, "utf8").catch(() => null);
     if (note === null) return this.discard();
     this.#entityTag = note;
-    this.#sizeBytes = await stat(this.path).then(
-      (stats) => stats.size,
-      () => 0,
-    );
+    this.#sizeBytes = await sizeOf(this.path);
     if (this.#sizeBytes > 0) await pipeline(createReadStream(this.path), this.#hash, { end: false, signal });
   }
 

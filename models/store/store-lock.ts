@@ -4,11 +4,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import lockfile from "proper-lockfile";
 
-import { asStoreError, errorCodeOf } from "./model-store-error.ts";
+import { asStoreError, errorCodeOf, ModelStoreError } from "./model-store-error.ts";
 import type { StoreContext } from "./store-context.ts";
 
 /** A lock whose owner was killed is taken over after this time. */
 const STALE_MS = 10_000;
+/** How often the owner shows that it lives, and sees whether the lock is still its own. */
+const UPDATE_INTERVAL_MS = 2_000;
 const POLL_INTERVAL_MS = 250;
 
 /**
@@ -26,10 +28,20 @@ export async function withEntryLock<T>(
   try {
     await createDir(dir);
     return await work({ ...context, signal: AbortSignal.any([context.signal, lost.signal]) });
+  } catch (error) {
+    throw lost.signal.aborted && !context.signal.aborted ? lockLostError() : error;
   } finally {
     await rmdir(dir).catch(() => undefined);
     await release().catch(() => undefined);
   }
+}
+
+/** The other process may be writing to the same files now. */
+function lockLostError(): ModelStoreError {
+  return new ModelStoreError(
+    "interrupted",
+    "the download stopped, because another process took it over while this one slept; start again to go on with it",
+  );
 }
 
 async function createDir(dir: string): Promise<void> {
@@ -61,8 +73,9 @@ export async function tryLock(
   try {
     return await lockfile.lock(dir, {
       stale: STALE_MS,
+      update: UPDATE_INTERVAL_MS,
       realpath: false,
-      onCompromised: (error) => lost.abort(error),
+      onCompromised: () => lost.abort(),
     });
   } catch (error) {
     if (errorCodeOf(error) === "ELOCKED") return null;

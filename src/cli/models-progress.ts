@@ -33,12 +33,15 @@ function barSink(stream: ProgressStream): DownloadProgressSink {
 
 function lineSink(stream: ProgressStream): DownloadProgressSink {
   let lastStep = "";
+  let lastLine = "";
   return {
     update: (progress) => {
       const step = `${progress.file} ${stepOf(progress)}`;
-      if (step === lastStep && !progress.isComplete) return;
+      const line = formatLine(progress);
+      if (line === lastLine || (step === lastStep && !progress.isComplete)) return;
       lastStep = step;
-      stream.write(`${formatLine(progress)}\n`);
+      lastLine = line;
+      stream.write(`${line}\n`);
     },
     notice: (line) => stream.write(`${line}\n`),
   };

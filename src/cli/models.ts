@@ -6,6 +6,7 @@ import type { Environment } from "../../models/store/cache-dirs.ts";
 import { headwayCacheDir } from "../../models/store/cache-dirs.ts";
 import type { CatalogueEntry } from "../../models/store/catalogue.ts";
 import { CATALOGUE } from "../../models/store/catalogue.ts";
+import { ModelStoreError } from "../../models/store/model-store-error.ts";
 import type { DownloadProgressSink } from "../../models/store/progress.ts";
 import { SILENT_PROGRESS } from "../../models/store/progress.ts";
 import { removeFromStore } from "../../models/store/remove.ts";
@@ -69,7 +70,21 @@ export async function removeModel(nameOrSpec: string, options: ModelsOptions): P
 /** `headway models show MODEL`: what a model on this machine is and needs; downloads nothing. */
 export async function showModel(spec: string, options: ModelsOptions): Promise<void> {
   const { env, signal, progress } = options;
-  const model = await resolveModel(spec, { env, signal, progress, offline: true });
+  const model = await resolveModel(spec, { env, signal, progress, offline: true }).catch((error: unknown) => {
+    throw isOffline(error) ? notHereError(spec) : error;
+  });
   const facts = await readGgufFacts(model.path, { signal });
   options.print(options.json ? JSON.stringify({ model, facts }, null, 2) : factsReport(model, facts));
+}
+
+function isOffline(error: unknown): boolean {
+  return error instanceof ModelStoreError && error.code === "offline";
+}
+
+/** The network was not asked, so its absence is not the reason. */
+function notHereError(spec: string): ModelStoreError {
+  return new ModelStoreError(
+    "not-found",
+    `${JSON.stringify(spec)} is not on this machine; "headway models pull ${spec}" fetches it`,
+  );
 }

@@ -52,6 +52,8 @@ function curlLine(url: string, modelId: string, config: Config): string {
   const body = JSON.stringify({
     model: modelId,
     stream: true,
+    // Small models lose the thread at the API's default of 1.
+    temperature: 0,
     messages: [
       { role: "system", content: "You are a helpful assistant." },
       { role: "user", content: "What is the capital of France?" },

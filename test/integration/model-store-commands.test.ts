@@ -59,7 +59,10 @@ describe("headway models", () => {
     }
     await removeModel("tiny", session.options);
     assert.match(session.takeOutput(), /^removed /);
-    await assert.rejects(showModel(url, session.options), { code: "offline" });
+    await assert.rejects(showModel(url, session.options), {
+      code: "not-found",
+      message: /is not on this machine; "headway models pull http.*tiny\.gguf" fetches it/,
+    });
   });
 
   test("show and list speak JSON", async () => {

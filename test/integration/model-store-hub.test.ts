@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 
@@ -41,6 +41,32 @@ describe("models from the hub", () => {
       [content, other],
     );
     assert.match(model.path, /model-F16-00001-of-00002\.gguf$/);
+  });
+
+  test("fetches only the parts of a split model that an interrupted run has not finished", async () => {
+    const hub = await startFakeHub(files);
+    const machine = new ModelMachine({ HF_ENDPOINT: hub.url });
+    const model = await machine.resolve("hf:owner/model:F16");
+    const [first, second] = model.files as [string, string];
+    rmSync(join(first, "../headway-model.json"));
+    rmSync(second);
+    assert.deepEqual(await machine.resolve("hf:owner/model:F16"), model);
+    assert.deepEqual(
+      hub.storage.requests.map(({ url }) => url?.at(-"-of-00002.gguf".length - 1)),
+      ["1", "2", "2"],
+    );
+  });
+
+  test("wants room for all parts of a split model before it fetches the first", async () => {
+    const sizes = { "m-00001-of-00002.gguf": 1000, "m-00002-of-00002.gguf": 2 ** 52 };
+    const hub = await startServer((_, response) => {
+      const listing = Object.entries(sizes).map(([path, size]) => ({ type: "file", path, size, oid: "0" }));
+      response.setHeader("content-type", "application/json").end(JSON.stringify(listing));
+    });
+    await assert.rejects(new ModelMachine({ HF_ENDPOINT: hub.url }).resolve("hf:owner/model"), {
+      code: "disk-full",
+    });
+    assert.ok(hub.requests.every(({ url }) => url?.startsWith("/api/")));
   });
 
   test("needs no network the second time", async () => {
@@ -134,6 +160,26 @@ describe("models from a URL", () => {
     assert.equal(model.name, "tiny");
     assert.doesNotMatch(JSON.stringify(model), /secret/);
     assert.deepEqual(await machine.resolve(url, { offline: true }), model);
+  });
+
+  test("have all parts of a split model fetched from beside the first", async () => {
+    const parts: Record<string, Buffer> = { 1: content, 2: other };
+    const server = await startServer((request, response) => {
+      const part = /^\/a\/m-0000(\d)-of-00002\.gguf\?key=k$/.exec(request.url ?? "")?.[1];
+      sendFile(request, response, { content: parts[part ?? ""] ?? Buffer.from("other") });
+    });
+    const url = `${server.url}/a/m-00001-of-00002.gguf?key=k`;
+    const model = await new ModelMachine().resolve(url);
+    assert.equal(model.name, "m");
+    assert.deepEqual(
+      model.files.map((file) => readFileSync(file)),
+      [content, other],
+    );
+    const wrongPart = url.replace("00001", "00002");
+    await assert.rejects(new ModelMachine().resolve(wrongPart), { message: /give the first part/ });
+    await assert.rejects(new ModelMachine().resolve(`${url}#sha256=${sha256Of(content)}`), {
+      code: "bad-spec",
+    });
   });
 
   test("cannot choose where they are written", async () => {

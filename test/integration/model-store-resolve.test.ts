@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 
@@ -9,7 +9,7 @@ import { entryDirOf } from "../../models/store/store-entry.ts";
 import { installFakePip } from "../support/fake-pip.ts";
 import { sendFile, startServer, whenTrue } from "../support/file-server.ts";
 import { smallGguf } from "../support/gguf-writer.ts";
-import { ModelMachine } from "../support/model-machine.ts";
+import { ModelMachine, QUICK_TIMING } from "../support/model-machine.ts";
 import { writeZip } from "../support/zip-writer.ts";
 
 const content = smallGguf();
@@ -96,6 +96,38 @@ describe("locks", () => {
     await assert.rejects(resolving, { name: "AbortError" });
     assert.deepEqual(machine.progress.notices, ["another process is fetching this model; waiting for it"]);
     await assert.rejects(removeFromStore(url, machine), { code: "not-found" });
+  });
+});
+
+describe("locks that others meddle with", () => {
+  const url = (server: string): string => `${server}/tiny.gguf`;
+
+  test("end the download of a process that lost its own, and leave the bytes to the other", async () => {
+    const server = await startServer((_, response) => {
+      response
+        .writeHead(200, { "content-length": content.length, etag: '"a"' })
+        .write(content.subarray(0, 500));
+    });
+    const machine = new ModelMachine();
+    const dir = entryDirOf(machine.cacheDir, parseRemoteSpec(url(server.url)));
+    const partial = join(dir, "tiny.gguf.partial");
+    const resolving = machine.resolve(url(server.url), {
+      timing: { ...QUICK_TIMING, stallTimeoutMs: 60_000 },
+    });
+    whenTrue(
+      () => existsSync(partial),
+      () => rmSync(`${dir}.lock`, { recursive: true }),
+    );
+    await assert.rejects(resolving, { code: "interrupted", message: /another process took it over/ });
+    assert.ok(existsSync(partial));
+  });
+
+  test("keep a model that is being fetched from being removed", async () => {
+    const machine = new ModelMachine();
+    const dir = entryDirOf(machine.cacheDir, parseRemoteSpec(url("http://127.0.0.1:1")));
+    mkdirSync(dir, { recursive: true });
+    mkdirSync(`${dir}.lock`);
+    await assert.rejects(removeFromStore(url("http://127.0.0.1:1"), machine), { code: "busy" });
   });
 });
 

@@ -70,6 +70,15 @@ describe("download progress", () => {
     assert.doesNotMatch(stream.text, /(?!\n)\p{Cc}/u);
   });
 
+  test("does not say the same twice in a log", () => {
+    const stream = new TextStream(false);
+    const sink = createProgressSink(stream);
+    const unknown = progressOf({ totalBytes: null, etaSeconds: null });
+    sink.update(unknown);
+    sink.update({ ...unknown, isComplete: true });
+    assert.equal(stream.text, "m.gguf: 25 MB, 5 MB/s\n");
+  });
+
   test("begins and ends with a report", () => {
     const recorded = new RecordingProgress();
     const meter = new ProgressMeter(recorded, { file: "m", receivedBytes: 10, totalBytes: 30 });
