@@ -1,3 +1,4 @@
+import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
 
 import type { Environment } from "./cache-dirs.ts";
@@ -16,6 +17,7 @@ const PIP_COMMANDS: readonly (readonly [string, ...string[]])[] = [
   ["pip3"],
   ["pip"],
 ];
+const HAS_PROCESS_GROUPS = process.platform !== "win32";
 const MAX_KEPT_OUTPUT_LENGTH = 64 * 1024;
 
 type PipResult =
@@ -44,9 +46,12 @@ function runCommand(command: readonly [string, ...string[]], run: PipRun): Promi
   return new Promise((settle, fail) => {
     const child = spawn(program, [...firstArgs, ...run.args], {
       env: { ...run.env },
-      signal: run.signal,
+      detached: HAS_PROCESS_GROUPS,
       stdio: ["ignore", "pipe", "pipe"],
     });
+    const cancel = (): void => endGroup(child);
+    run.signal.addEventListener("abort", cancel, { once: true });
+    if (run.signal.aborted) cancel();
     let output = "";
     const keep = (chunk: Buffer): void => {
       output = (output + chunk.toString()).slice(-MAX_KEPT_OUTPUT_LENGTH);
@@ -55,17 +60,29 @@ function runCommand(command: readonly [string, ...string[]], run: PipRun): Promi
     child.stderr.on("data", keep);
     child.once("error", (error) => {
       if (errorCodeOf(error) === "ENOENT") settle({ isMissing: true });
-      else fail(asPipError(error));
+      else fail(startError(error));
     });
+    // Once nobody holds the pipes, nobody writes into the folder any more, which is cleared next.
     child.once("close", (exitCode) => {
-      if (/No module named '?pip/.test(output)) settle({ isMissing: true });
+      run.signal.removeEventListener("abort", cancel);
+      if (run.signal.aborted) fail(new ModelStoreError("aborted", "the download was cancelled"));
+      else if (/No module named '?pip/.test(output)) settle({ isMissing: true });
       else settle({ isMissing: false, exitCode: exitCode ?? 1, output });
     });
   });
 }
 
-function asPipError(error: Error): ModelStoreError {
-  if (error.name === "AbortError") return new ModelStoreError("aborted", "the download was cancelled");
+/** `python3` may be a script of a version manager, so that pip is its child: they end together. */
+function endGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(HAS_PROCESS_GROUPS ? -pid : pid, "SIGKILL");
+  } catch (error) {
+    if (errorCodeOf(error) !== "ESRCH") throw error;
+  }
+}
+
+function startError(error: Error): ModelStoreError {
   return new ModelStoreError("pip-failed", `pip could not be started: ${error.message}`, { cause: error });
 }
 

@@ -34,7 +34,8 @@ export function createModelsCommand(): Command {
 async function run(json: boolean, action: ModelsAction): Promise<void> {
   const interrupted = new AbortController();
   const interrupt = (): void => interrupted.abort();
-  process.once("SIGINT", interrupt).once("SIGTERM", interrupt);
+  // Not once: where no listener is left, proper-lockfile's own ends the process before anything is cleared up.
+  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
   try {
     const options: Models.ModelsOptions = {
       print: (line) => process.stdout.write(`${line}\n`),

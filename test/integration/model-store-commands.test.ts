@@ -1,11 +1,17 @@
 import assert from "node:assert/strict";
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
 import { describe, test } from "node:test";
 
+import { parseRemoteSpec } from "../../models/store/model-spec.ts";
+import { entryDirOf } from "../../models/store/store-entry.ts";
 import { listModels, pullModel, removeModel, showModel } from "../../src/cli/models.ts";
 import type { ModelsOptions } from "../../src/cli/models.ts";
-import { sendFile, startServer } from "../support/file-server.ts";
+import { sendFile, startServer, whenTrue } from "../support/file-server.ts";
 import { llamaKeys, smallGguf, text } from "../support/gguf-writer.ts";
 import { ModelMachine } from "../support/model-machine.ts";
+import { startHeadway } from "../support/run-headway.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 /** Runs the commands on a machine of its own and collects what they print. */
 class Session {
@@ -63,6 +69,29 @@ describe("headway models", () => {
       code: "not-found",
       message: /is not on this machine; "headway models pull http.*tiny\.gguf" fetches it/,
     });
+  });
+
+  test("a pull that is interrupted ends orderly: what came stays, the lock goes", async () => {
+    const content = smallGguf();
+    const server = await startServer((_, response) => {
+      response
+        .writeHead(200, { "content-length": content.length, etag: '"a"' })
+        .write(content.subarray(0, 500));
+    });
+    const cacheDir = temporaryFolder();
+    const url = `${server.url}/tiny.gguf`;
+    const environment = { HEADWAY_CACHE: cacheDir, no_proxy: "127.0.0.1" };
+    const { child, ended } = startHeadway(["models", "pull", url], environment);
+    const dir = entryDirOf(cacheDir, parseRemoteSpec(url));
+    const partial = join(dir, "tiny.gguf.partial");
+    whenTrue(
+      () => existsSync(partial) && statSync(partial).size === 500,
+      () => child.kill("SIGINT"),
+    );
+    const { code, stderr } = await ended;
+    assert.equal(code, 130, stderr);
+    assert.deepEqual(readdirSync(join(cacheDir, "models")), [basename(dir)]);
+    assert.equal(statSync(partial).size, 500);
   });
 
   test("show and list speak JSON", async () => {

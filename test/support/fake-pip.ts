@@ -27,3 +27,28 @@ fs.copyFileSync(${JSON.stringify(join(dir, "package.whl"))}, path.join(dest, "ti
   chmodSync(join(binDir, "pip"), 0o755);
   return { binDir, notePath };
 }
+
+/**
+ * A pip behind a script, as version managers have it, that ignores polite signals and fills its temporary folder until
+ * it is killed; it notes its process id.
+ */
+export function installEndlessPip(dir: string): { binDir: string; notePath: string } {
+  const binDir = join(dir, "bin");
+  const notePath = join(dir, "pip-pid");
+  mkdirSync(binDir, { recursive: true });
+  const script = `
+const fs = require("node:fs");
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => undefined);
+fs.writeFileSync(${JSON.stringify(notePath)}, String(process.pid));
+let count = 0;
+const write = () => {
+  fs.mkdirSync(process.env.TMPDIR, { recursive: true });
+  fs.writeFileSync(process.env.TMPDIR + "/" + count++, "x");
+};
+setInterval(write, 1);
+`;
+  writeFileSync(join(dir, "endless.cjs"), script);
+  const wrapper = `#!/bin/sh\n"${process.execPath}" "${join(dir, "endless.cjs")}"\nexit $?\n`;
+  writeFileSync(join(binDir, "pip"), wrapper, { mode: 0o755 });
+  return { binDir, notePath };
+}
