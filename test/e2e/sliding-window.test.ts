@@ -93,6 +93,18 @@ describe("a model with sliding-window attention", { skip }, () => {
     }
   });
 
+  it("answers the same with a slice of the memory for each sequence", async () => {
+    const sliced = await startRealServer({ model: modelPath, "kv-layout": "streams", "max-num-seqs": "3" });
+    try {
+      const batch = requests.slice(0, 3);
+      requireSame(await Promise.all(batch.map((request) => completeGreedily(sliced.url, request))));
+      requireSame([await completeGreedily(sliced.url, requests[0]!)]);
+      assert.equal(await numHits(sliced), 0, "a window cannot be copied from slice to slice");
+    } finally {
+      await sliced.close(0);
+    }
+  });
+
   it("answers the same after a preemption", async () => {
     const { blockSize, bytesPerToken } = server.model.kvPool;
     const numBlocks = POOL_STEP * Math.ceil((numPromptTokens / blockSize + 1) / POOL_STEP);
