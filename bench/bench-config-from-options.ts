@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs";
-
 import type { BenchConfig } from "./bench-config.ts";
 import type { BenchOptionValues } from "./bench-options.ts";
 import type { LoadOptions, TargetOptions } from "./load/load-options.ts";
@@ -9,6 +7,7 @@ import { parseLoadShape, type LoadShape } from "./load/load-shape.ts";
 import { parseSlo } from "./measure/slo.ts";
 import { EXAMPLE_SCHEMA } from "./workloads/example-schema.ts";
 import { parseLength } from "./workloads/length-distribution.ts";
+import { readText } from "./workloads/read-lines.ts";
 import { DEFAULT_TENANTS, parseTenant } from "./workloads/tenants.ts";
 
 const DEFAULT_REQUESTS = 100;
@@ -26,6 +25,7 @@ export function benchConfig(
   model: string,
   environment: NodeJS.ProcessEnv,
 ): BenchConfig {
+  checkTimes(options);
   const workload = workloadOptions(options, environment);
   const load = loadOptions(options, workload);
   return {
@@ -42,6 +42,15 @@ export function benchConfig(
     maxLagMs: options.maxLag,
     calibrate: options.calibrate,
   };
+}
+
+/** A window that holds nothing would end in an empty report after all the work. */
+function checkTimes({ duration, warmup, cooldown, shape, rate }: BenchOptionValues): void {
+  if (duration !== undefined && warmup + cooldown >= duration)
+    throw new RangeError("--warmup and --cooldown leave nothing of --duration to measure");
+  if (duration === undefined && cooldown > 0) throw new RangeError("--cooldown needs --duration");
+  if (shape !== undefined && shape !== "steady" && rate !== undefined)
+    throw new RangeError("--shape says the rate itself: leave --rate out");
 }
 
 function targetOptions(options: BenchOptionValues, model: string): TargetOptions {
@@ -90,6 +99,7 @@ function loadOptions(options: BenchOptionValues, workload: WorkloadOptions): Loa
     cancelShare: options.cancelShare,
     slowShare: options.slowShare,
     slowReadMs: options.slowReadMs,
+    keepText: options.detailed ?? false,
     seed: options.seed,
   };
 }
@@ -133,7 +143,7 @@ function tenantsOf({ tenant, workload }: BenchOptionValues, environment: NodeJS.
 }
 
 function schemaOf({ schema, workload }: BenchOptionValues): object | null {
-  if (schema !== undefined) return parseJson(readFileSync(schema, "utf8"), schema) as object;
+  if (schema !== undefined) return parseJson(readText(schema), schema) as object;
   return workload === "json-schema" ? EXAMPLE_SCHEMA : null;
 }
 

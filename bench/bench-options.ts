@@ -55,6 +55,8 @@ export interface BenchOptionValues {
   seed: number;
   textSeed?: number;
   maxLag: number;
+  /** Of the commands that write vLLM's arrays, the replies' text among them. */
+  detailed?: boolean;
 }
 
 const append = (text: string, previous: string[]): string[] => [...previous, text];

@@ -23,8 +23,9 @@ export const wholeAtLeast =
 export const above =
   (minimum: number) =>
   (text: string): number => {
-    const value = atLeast(minimum)(text);
-    if (value === minimum) throw new InvalidArgumentError(`a number above ${minimum} is expected.`);
+    const value = text === "inf" ? Infinity : Number(text);
+    if (text.trim() === "" || !(value > minimum))
+      throw new InvalidArgumentError(`a number above ${minimum} is expected.`);
     return value;
   };
 

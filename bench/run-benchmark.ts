@@ -39,7 +39,7 @@ export async function runBenchmark(
 
 export async function calibrationOf(config: BenchConfig): Promise<TokenCalibration> {
   if (!config.calibrate) return UNCALIBRATED;
-  return calibrate(config.target, deriveSeed(config.textSeed, "calibration"));
+  return calibrate(config.target);
 }
 
 export interface OneRun {

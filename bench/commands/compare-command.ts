@@ -1,5 +1,3 @@
-import { writeFileSync } from "node:fs";
-
 import { Command } from "commander";
 
 import type { BenchConfig } from "../bench-config.ts";
@@ -10,10 +8,12 @@ import type { ServerFacts } from "../load/server-facts.ts";
 import { addBenchOptions } from "../bench-options.ts";
 import { compareSides, type Comparison, type Side } from "../compare/compare-runs.ts";
 import { measuredRecords, summarizeRun } from "../measure/run-summary.ts";
-import { windowOptions } from "../report/bench-result.ts";
+import { windowOptions, withoutSecrets } from "../report/bench-result.ts";
 import { formatMs, formatRate, formatTable } from "../report/format.ts";
 import { LiveView } from "../report/live-view.ts";
 import { machineFacts } from "../report/machine-facts.ts";
+import { writeJson } from "../report/result-file.ts";
+import { warningLines } from "../report/warning-lines.ts";
 import { calibrationOf, runOnce } from "../run-benchmark.ts";
 import { deriveSeed } from "../seeded-random.ts";
 import { EXIT } from "./exit-codes.ts";
@@ -70,6 +70,13 @@ export async function compareCommand(options: CompareOptionValues): Promise<numb
   }
   const comparisons = compareSides(a.side, b.side, options.seed);
   console.log(comparisonText(comparisons, a.side.label, b.side.label));
+  for (const { config, side } of [a, b]) {
+    side.rounds.forEach(({ summary }, round) =>
+      warningLines(config, summary).forEach((line) =>
+        console.log(`${side.label}, round ${round + 1}: ${line}`),
+      ),
+    );
+  }
   if (options.json !== undefined) writeComparison(options.json, comparisons, [a, b]);
   return [a, b].every(({ side }) => side.rounds.some(({ measured }) => measured.length > 0))
     ? EXIT.ok
@@ -127,11 +134,8 @@ function writeComparison(
   const described = sides.map(({ config, server, side }) => ({
     label: side.label,
     server,
-    config: { ...config, target: { ...config.target, key: null } },
+    config: withoutSecrets(config),
     rounds: side.rounds.map(({ summary }) => summary),
   }));
-  writeFileSync(
-    path,
-    `${JSON.stringify({ machine: machineFacts(), comparisons, sides: described }, null, 2)}\n`,
-  );
+  writeJson(path, { machine: machineFacts(), comparisons, sides: described });
 }

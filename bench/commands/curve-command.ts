@@ -1,5 +1,3 @@
-import { writeFileSync } from "node:fs";
-
 import { Command, InvalidArgumentError } from "commander";
 
 import type { BenchConfig } from "../bench-config.ts";
@@ -8,11 +6,13 @@ import type { RunSummary } from "../measure/run-summary.ts";
 
 import { addBenchOptions } from "../bench-options.ts";
 import { summarizeRun } from "../measure/run-summary.ts";
-import { windowOptions } from "../report/bench-result.ts";
+import { windowOptions, withoutSecrets } from "../report/bench-result.ts";
 import { writeCurveReport } from "../report/curve-report.ts";
 import { formatMs, formatPercent, formatRate, formatTable } from "../report/format.ts";
 import { LiveView } from "../report/live-view.ts";
 import { machineFacts } from "../report/machine-facts.ts";
+import { writeJson } from "../report/result-file.ts";
+import { warningLines } from "../report/warning-lines.ts";
 import { calibrationOf, runOnce } from "../run-benchmark.ts";
 import { EXIT } from "./exit-codes.ts";
 import { prepareTarget } from "./prepare-target.ts";
@@ -75,13 +75,10 @@ export async function curveCommand(options: CurveOptionValues): Promise<number> 
     points.push({ level, unit, summary: summarizeRun(data, windowOptions(leveled), leveled.slo) });
   }
   console.log(curveText(points));
-  const document = {
-    server,
-    machine: machineFacts(),
-    config: { ...config, target: { ...config.target, key: null } },
-    points,
-  };
-  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(document, null, 2)}\n`);
+  for (const { level, summary } of points)
+    warningLines(config, summary).forEach((line) => console.log(`${level} ${unit}: ${line}`));
+  if (options.json !== undefined)
+    writeJson(options.json, { server, machine: machineFacts(), config: withoutSecrets(config), points });
   if (options.html !== undefined) writeCurveReport(options.html, `${server.model} at ${server.url}`, points);
   return points.some(({ summary }) => summary.counts.completed > 0) ? EXIT.ok : EXIT.failed;
 }

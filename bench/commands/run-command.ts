@@ -43,6 +43,8 @@ export function addOutputOptions(command: Command): Command {
 export async function runCommand(options: RunOptionValues): Promise<number> {
   const conditions = options.failIf === undefined ? [] : parseFailConditions(options.failIf);
   const baseline = options.baseline === undefined ? null : readResult(options.baseline);
+  if (baseline === null && conditions.some(({ limit }) => limit.kind === "ratio"))
+    throw new RangeError("--fail-if compares with an earlier result: name it with --baseline");
   const { config, server } = await prepareTarget(options);
   const date = new Date();
   const view = new LiveView(options.live ? process.stderr : { write: () => true });

@@ -1,5 +1,3 @@
-import { writeFileSync } from "node:fs";
-
 import { Command } from "commander";
 
 import type { BenchConfig } from "../bench-config.ts";
@@ -9,10 +7,12 @@ import type { RunSummary } from "../measure/run-summary.ts";
 import { addBenchOptions } from "../bench-options.ts";
 import { above, share, wholeAtLeast } from "../option-numbers.ts";
 import { summarizeRun } from "../measure/run-summary.ts";
-import { windowOptions } from "../report/bench-result.ts";
+import { windowOptions, withoutSecrets } from "../report/bench-result.ts";
 import { formatMs, formatPercent, formatRate } from "../report/format.ts";
 import { LiveView } from "../report/live-view.ts";
 import { machineFacts } from "../report/machine-facts.ts";
+import { writeJson } from "../report/result-file.ts";
+import { warningLines } from "../report/warning-lines.ts";
 import { calibrationOf, runOnce } from "../run-benchmark.ts";
 import { findMaxRate, type MaxRate } from "../search/find-max-rate.ts";
 import { EXIT } from "./exit-codes.ts";
@@ -68,14 +68,14 @@ export async function searchCommand(options: SearchOptionValues): Promise<number
     const summary = summarizeRun(data, windowOptions(trial), trial.slo);
     summaries.push(summary);
     const passed = (summary.goodput?.attainment ?? 0) >= wanted;
-    console.log(trialText(rate, summary, passed));
+    console.log([trialText(rate, summary, passed), ...warningLines(trial, summary)].join("\n"));
     return passed;
   }, searchLimits(options));
   console.log(answerText(found, wanted));
   if (options.json !== undefined) {
     const trials = found.trials.map((trial, index) => ({ ...trial, summary: summaries[index] }));
-    const facts = { server, machine: machineFacts(), slo: config.slo, attainment: wanted };
-    writeFileSync(options.json, `${JSON.stringify({ ...facts, ...found, trials }, null, 2)}\n`);
+    const facts = { server, machine: machineFacts(), config: withoutSecrets(config), attainment: wanted };
+    writeJson(options.json, { ...facts, ...found, trials });
   }
   return found.rate > 0 && found.confirmed ? EXIT.ok : EXIT.regression;
 }

@@ -5,23 +5,25 @@ import { MonotonicClock } from "./clock.ts";
 import { createClient } from "./create-client.ts";
 import { PromptWriter, UNCALIBRATED, type TokenCalibration } from "./prompt-writer.ts";
 import { RequestSender } from "./request-sender.ts";
+import { WORDS } from "./words.ts";
 
-const SHORT_WORDS = 32;
-const LONG_WORDS = 160;
+/** Few: what they count for is taken from the average, not measured. */
+const SHORT_WORDS = 4;
 
 /**
- * Measures how the server's tokenizer counts our words: two requests for one token, of 32 and 160 words;
- * the difference gives tokens per word, the rest is what the template adds. They also warm the server
- * up. Throws when the server refuses them: a load test against it would measure nothing.
+ * Measures how the server's tokenizer counts our words: two requests for one token, of a few words and of
+ * every word there is; the difference gives tokens per word, the rest is what the template adds. They
+ * also warm the server up. Throws when the server refuses them: a load test against it would measure
+ * nothing.
  */
-export async function calibrate(target: TargetOptions, textSeed: number): Promise<TokenCalibration> {
+export async function calibrate(target: TargetOptions): Promise<TokenCalibration> {
   const clock = new MonotonicClock(process.hrtime.bigint());
   const client = createClient({ target, clock, slowReadMs: 0 });
-  const promptWriter = new PromptWriter(UNCALIBRATED, textSeed);
+  const promptWriter = new PromptWriter(UNCALIBRATED, 0);
   const sender = new RequestSender({ target, client, clock, promptWriter, worker: 0, onTokens: () => {} });
   try {
     const short = await promptTokens(sender, SHORT_WORDS);
-    const long = await promptTokens(sender, LONG_WORDS);
+    const long = await promptTokens(sender, WORDS.length);
     return calibration(short, long);
   } finally {
     client.close();
@@ -30,7 +32,7 @@ export async function calibrate(target: TargetOptions, textSeed: number): Promis
 
 export function calibration(shortTokens: number | null, longTokens: number | null): TokenCalibration {
   if (shortTokens === null || longTokens === null || longTokens <= shortTokens) return UNCALIBRATED;
-  const tokensPerWord = (longTokens - shortTokens) / (LONG_WORDS - SHORT_WORDS);
+  const tokensPerWord = (longTokens - shortTokens) / (WORDS.length - SHORT_WORDS);
   const overheadTokens = Math.max(0, shortTokens - SHORT_WORDS * tokensPerWord);
   return { tokensPerWord, overheadTokens, isMeasured: true };
 }
@@ -47,7 +49,7 @@ async function promptTokens(sender: RequestSender, numWords: number): Promise<nu
 
 function probe(numWords: number): ScheduledRequest {
   return {
-    segments: [{ seed: numWords, numTokens: numWords }],
+    segments: [{ text: WORDS.slice(0, numWords).join(" ") }],
     messages: null,
     maxTokens: 1,
     label: "calibration",
@@ -61,6 +63,7 @@ function probe(numWords: number): ScheduledRequest {
     cancelAfterTokens: null,
     slowReader: false,
     captureText: false,
+    keepText: false,
     slotWaitMs: 0,
   };
 }

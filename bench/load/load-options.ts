@@ -38,5 +38,7 @@ export interface LoadOptions {
   slowShare: number;
   /** Pause of a slow reader after each read. */
   slowReadMs: number;
+  /** Keep the replies' text in the records. */
+  keepText: boolean;
   seed: number;
 }

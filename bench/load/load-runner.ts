@@ -193,13 +193,15 @@ export class LoadRunner {
   ): ScheduledRequest {
     const planned = session.turns[place.turn] as PlannedRequest;
     const index = firstRequestIndex + place.turn;
-    const captureText = place.turn + 1 < session.turns.length;
+    const { keepText } = this.#options.load;
+    const captureText = keepText || place.turn + 1 < session.turns.length;
     return {
       ...planned,
       ...place,
       index,
       sessionIndex,
       captureText,
+      keepText,
       slotWaitMs: 0,
       ...this.#behaviour(index, planned),
     };

@@ -121,6 +121,7 @@ export class RequestRecorder {
       outcome: outcomeOf(failure, cancelled),
       errorKind: failure instanceof RequestError ? failure.kind : failure === null ? null : "client",
       errorMessage: failure === null ? null : failure.message.slice(0, 500),
+      text: this.request.keepText ? this.text() : null,
     };
   }
 
@@ -163,7 +164,9 @@ export class RequestRecorder {
   #countTokens(payload: Buffer, isText: boolean): number {
     const total = chunk.completionTokens(payload);
     if (total !== -1) this.#lastUsage = payload;
-    if (isText && total > 0 && this.#counting !== "chunks") this.#source = "continuous_usage";
+    // A total that comes only with the last text is no running count.
+    const isFirstText = isText && this.#chunkMs.length === 0;
+    if (isFirstText && total > 0 && this.#counting !== "chunks") this.#source = "continuous_usage";
     if (this.#source === "continuous_usage")
       return total === -1 ? 0 : total - this.#numTokens - this.#pendingTokens;
     if (this.#counting === "logprobs") {

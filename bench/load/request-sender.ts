@@ -69,11 +69,13 @@ export class RequestSender implements Sender {
     try {
       await client.send(recorder, body, abort.signal);
     } catch (caught) {
-      error = abort.signal.aborted ? (abort.signal.reason as Error) : (caught as Error);
+      error = caught as Error;
     } finally {
       clearTimeout(timer);
       this.#running.delete(abort);
     }
+    // Also where the stream then ended by itself: Node drops what it had buffered and calls that the end.
+    if (abort.signal.aborted) error = abort.signal.reason as Error;
     const record = recorder.finish(clock.now(), error, { worker, cancelled: error instanceof Cancelled });
     return {
       record,

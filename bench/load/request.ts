@@ -45,7 +45,9 @@ export interface ScheduledRequest extends PlannedRequest {
   /** Break the connection after this many output tokens (0: while still waiting). */
   cancelAfterTokens: number | null;
   slowReader: boolean;
+  /** The text is needed: the conversation goes on, or it is kept in the record. */
   captureText: boolean;
+  keepText: boolean;
   slotWaitMs: number;
 }
 
@@ -90,4 +92,6 @@ export interface RequestRecord {
   errorKind: string | null;
   errorMessage: string | null;
   slowReader: boolean;
+  /** The reply, where it was asked for. */
+  text: string | null;
 }

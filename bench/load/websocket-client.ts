@@ -36,7 +36,7 @@ export class WebSocketClient implements LoadClient {
     connection.numAssigned++;
     try {
       recorder.sent(this.#options.clock.now());
-      await connection.opened();
+      await unlessAborted(connection.opened(), signal);
       await this.#generate(connection, { recorder, body, signal });
     } finally {
       connection.numAssigned--;
@@ -82,5 +82,19 @@ export class WebSocketClient implements LoadClient {
     const connection = new WebSocketConnection(this.#url, key, this.#options.clock);
     this.#connections.set(key, [...known, connection]);
     return connection;
+  }
+}
+
+/** A socket that is long in opening must not hold up a client that gives up. */
+async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  let giveUp = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    giveUp = () => reject(signal.reason as Error);
+    signal.addEventListener("abort", giveUp, { once: true });
+  });
+  try {
+    await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", giveUp);
   }
 }

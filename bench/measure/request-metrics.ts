@@ -1,6 +1,6 @@
 import type { RequestRecord } from "../load/request.ts";
 
-/** Definitions printed with every report. All latencies start at the scheduled time unless they say 'sent'. */
+/** Definitions printed with every report that shows the measure. Latencies start at the scheduled time unless they say 'sent'. */
 export const DEFINITIONS = {
   ttft: "Time to first token: scheduled time to the first chunk with text (empty role chunks do not count).",
   tpot: "Time per output token of a request: (last chunk - first chunk) / (output tokens - 1); only requests with 2 tokens or more.",
@@ -13,7 +13,14 @@ export const DEFINITIONS = {
     "Wait inside the client: sent - scheduled (the client's own lag, plus the wait for --concurrency in an open loop).",
   server_queue:
     "Queue time in the server: as it reports it (metrics.queue_time_ms), else TTFT from sent minus the prefill time that it reports (timings.prompt_ms).",
+  throughput:
+    "Events in the window per second: completed requests, output tokens by their arrival, prompt tokens when their first output token came.",
+  goodput:
+    "Requests due in the window that met all limits of the SLO, per second; attainment is their share. Failed ones meet none, cancelled ones are left out.",
+  fairness:
+    "Jain's index (sum x)^2 / (n sum x^2) of the tenants' token rates and of their mean TTFTs: 1 is equal.",
   stall: "Longest silence in a stream: the largest gap between two chunks of one request.",
+  lag: "How late the client itself was: sent - scheduled, without the wait for --concurrency.",
 } as const;
 
 /** Latencies of one request in ms; null where undefined. */

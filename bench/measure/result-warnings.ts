@@ -21,14 +21,18 @@ export function resultWarnings(
   records: readonly RequestRecord[],
 ): ResultWarning[] {
   const found = [
-    ...summaries.flatMap((summary) => clientWarnings(config, summary)),
-    ...summaries.flatMap(outcomeWarnings),
+    ...summaries.flatMap((summary) => runWarnings(config, summary)),
     ...lengthWarnings(records),
     ...tokenCountWarnings(records),
     ...summaries.slice(0, 1).flatMap(sampleWarnings),
     ...closedLoopNote(config),
   ];
   return found.filter((warning, index) => found.findIndex((other) => other.text === warning.text) === index);
+}
+
+/** What makes one run doubtful by itself, for commands that make many short ones. */
+export function runWarnings(config: BenchConfig, summary: RunSummary): ResultWarning[] {
+  return [...clientWarnings(config, summary), ...outcomeWarnings(summary)];
 }
 
 function clientWarnings(config: BenchConfig, { client }: RunSummary): ResultWarning[] {
@@ -55,13 +59,13 @@ function clientWarnings(config: BenchConfig, { client }: RunSummary): ResultWarn
   return warnings;
 }
 
-function outcomeWarnings({ counts, errors }: RunSummary): ResultWarning[] {
+function outcomeWarnings({ counts, errors, errorExamples }: RunSummary): ResultWarning[] {
   if (counts.failed === 0) return [];
-  const kinds = Object.entries(errors).map(([kind, count]) => `${count} ${kind}`);
+  const kinds = Object.entries(errors).map(([kind, count]) => `${count} ${kind}: ${errorExamples[kind]}`);
   return [
     {
       severity: counts.completed === 0 || errors["unfinished"] !== undefined ? "hard" : "note",
-      text: `${counts.failed} of ${counts.due} requests failed (${kinds.join(", ")}); latencies hold only the others.`,
+      text: `${counts.failed} of ${counts.due} requests failed (${kinds.join("; ")}); latencies hold only the others.`,
     },
   ];
 }

@@ -9,6 +9,8 @@ import { stalls, type StallSummary } from "./stalls.ts";
 import { throughput, type Throughput } from "./throughput.ts";
 import { isDueIn, windowOf, windowSeconds, type Window, type WindowOptions } from "./window.ts";
 
+const MAX_EXAMPLE_CHARS = 200;
+
 /** One run as measured: its records and what generating the load cost. */
 export interface RunData {
   records: readonly RequestRecord[];
@@ -49,7 +51,9 @@ export interface RunSummary {
   goodput: GoodputSummary | null;
   fairness: FairnessSummary | null;
   stalls: StallSummary;
+  /** Failed requests by kind, and what the first of each kind said. */
   errors: Record<string, number>;
+  errorExamples: Record<string, string>;
   client: ClientSummary;
 }
 
@@ -77,6 +81,7 @@ export function summarizeRun(
     fairness: fairness(due, window),
     stalls: stalls(measured),
     errors: errorsByKind(due),
+    errorExamples: firstErrors(due),
     client: clientSummary(due, usage),
   };
 }
@@ -116,6 +121,15 @@ function errorsByKind(records: readonly RequestRecord[]): Record<string, number>
     if (outcome === "error" && errorKind !== null) counted[errorKind] = (counted[errorKind] ?? 0) + 1;
   }
   return counted;
+}
+
+function firstErrors(records: readonly RequestRecord[]): Record<string, string> {
+  const examples: Record<string, string> = {};
+  for (const { outcome, errorKind, errorMessage } of records) {
+    if (outcome === "error" && errorKind !== null)
+      examples[errorKind] ??= (errorMessage ?? "").replaceAll(/\s+/g, " ").slice(0, MAX_EXAMPLE_CHARS);
+  }
+  return examples;
 }
 
 function clientSummary(records: readonly RequestRecord[], usage: readonly WorkerUsage[]): ClientSummary {

@@ -106,7 +106,7 @@ function pooledByLabel(records: readonly RequestRecord[]): Record<string, Latenc
 }
 
 /** Keys never enter a result file. */
-function withoutSecrets(config: BenchConfig): BenchConfig {
+export function withoutSecrets(config: BenchConfig): BenchConfig {
   return {
     ...config,
     target: { ...config.target, key: null },

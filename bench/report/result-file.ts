@@ -13,7 +13,11 @@ export function writeResult(
   records: readonly RequestRecord[] | null,
 ): void {
   const details = records === null ? {} : vllmDetails(records);
-  const document = { ...vllmFields(result), ...details, ...result };
+  writeJson(path, { ...vllmFields(result), ...details, ...result });
+}
+
+/** Writes the JSON file of any bench command. */
+export function writeJson(path: string, document: object): void {
   writeFileSync(path, `${JSON.stringify(document, jsonNumber, 2)}\n`);
 }
 

@@ -6,7 +6,7 @@ import { LATENCY_NAMES, type LatencyName } from "../measure/latency.ts";
 import { DEFINITIONS } from "../measure/request-metrics.ts";
 import { formatMs, formatPercent, formatRate, formatTable } from "./format.ts";
 
-const TITLES: Record<LatencyName, string> = {
+export const LATENCY_TITLES: Record<LatencyName, string> = {
   ttft: "TTFT",
   tpot: "TPOT",
   itl: "ITL",
@@ -17,6 +17,8 @@ const TITLES: Record<LatencyName, string> = {
   client_queue: "client queue",
   server_queue: "server queue",
 };
+
+const OTHER_MEASURES = ["throughput", "goodput", "fairness", "stall", "lag"] as const;
 
 /** The report printed when a benchmark ends. */
 export function summaryText(result: BenchResult): string {
@@ -70,7 +72,7 @@ function latencyText({ latency, intervals, intervalsOver }: BenchResult): string
     if (summary === null) return [];
     const p50 = intervals[name]?.p50;
     const p99 = intervals[name]?.p99;
-    return [[...latencyRow(TITLES[name], summary), interval(p50), interval(p99)]];
+    return [[...latencyRow(LATENCY_TITLES[name], summary), interval(p50), interval(p99)]];
   });
   if (rows.length === 0) return "";
   return formatTable([[...latencyHeader(), `p50 95 % (${intervalsOver})`, "p99 95 %"], ...rows]);
@@ -93,7 +95,7 @@ function labelText({ latencyByLabel }: BenchResult): string {
   const rows = Object.entries(latencyByLabel).flatMap(([label, latency]) =>
     (["ttft", "itl", "e2el"] as const).flatMap((name) => {
       const summary = latency[name];
-      return summary === null ? [] : [latencyRow(`${label}: ${TITLES[name]}`, summary)];
+      return summary === null ? [] : [latencyRow(`${label}: ${LATENCY_TITLES[name]}`, summary)];
     }),
   );
   return rows.length === 0 ? "" : formatTable([latencyHeader(), ...rows]);
@@ -167,9 +169,20 @@ function clientText({ runs }: BenchResult): string {
   ].join(" ");
 }
 
-function definitionsText({ latency }: BenchResult): string {
-  const shown = LATENCY_NAMES.filter((name) => latency[name] !== null);
-  return shown.map((name) => `${TITLES[name].padEnd(17)}${DEFINITIONS[name]}`).join("\n");
+function definitionsText({ latency, runs, config }: BenchResult): string {
+  const latencies = LATENCY_NAMES.filter((name) => latency[name] !== null);
+  const others = {
+    throughput: true,
+    goodput: config.slo !== null,
+    fairness: runs.some(({ fairness }) => fairness !== null),
+    stall: latency.icl !== null,
+    lag: true,
+  };
+  const shown = OTHER_MEASURES.filter((name) => others[name]);
+  return [
+    ...latencies.map((name) => `${LATENCY_TITLES[name].padEnd(17)}${DEFINITIONS[name]}`),
+    ...shown.map((name) => `${name.padEnd(17)}${DEFINITIONS[name]}`),
+  ].join("\n");
 }
 
 function warningsText({ warnings }: BenchResult): string {

@@ -1,7 +1,7 @@
 import type { RequestRecord } from "../load/request.ts";
 import type { BenchResult } from "./bench-result.ts";
 
-import { interTokenGaps, requestMetrics } from "../measure/request-metrics.ts";
+import { interTokenGaps, requestMetrics, type RequestMetrics } from "../measure/request-metrics.ts";
 import { PERCENTILES, type DistributionSummary, type PercentileName } from "../measure/distribution.ts";
 
 /** vLLM's names of the latencies and where they are here: its own all start when the request is sent. */
@@ -67,18 +67,27 @@ function statistics(name: string, summary: DistributionSummary | null): Record<s
   return fields;
 }
 
-/** vLLM's per-request arrays (seconds), written with `--detailed`. */
+/**
+ * vLLM's per-request arrays (seconds), written with `--detailed`. As there, all are as long as the list of
+ * requests; one that failed has zeros and an empty text.
+ */
 export function vllmDetails(records: readonly RequestRecord[]): Record<string, unknown> {
-  const done = records.filter((record) => record.outcome === "ok");
-  const metrics = done.map(requestMetrics);
+  const isDone = ({ outcome }: RequestRecord): boolean => outcome === "ok";
+  const seconds = (value: (metrics: RequestMetrics) => number | null): number[] =>
+    records.map((record) => (isDone(record) ? (value(requestMetrics(record)) ?? 0) / 1000 : 0));
   return {
-    input_lens: done.map((record) => record.promptTokens),
-    output_lens: done.map((record) => record.outputTokens),
-    ttfts: metrics.map(({ ttftSentMs }) => (ttftSentMs === null ? null : ttftSentMs / 1000)),
-    itls: done.map((record) => interTokenGaps(record).map((gapMs) => gapMs / 1000)),
-    latencies: metrics.map(({ e2elSentMs }) => e2elSentMs / 1000),
-    start_times: done.map((record) => record.sentMs / 1000),
-    queue_times: metrics.map(({ clientQueueMs }) => clientQueueMs / 1000),
-    errors: records.map((record) => record.errorMessage ?? ""),
+    input_lens: records.map(
+      ({ promptTokens, requestedInputTokens }) => promptTokens ?? requestedInputTokens ?? 0,
+    ),
+    output_lens: records.map((record) => (isDone(record) ? record.outputTokens : 0)),
+    ttfts: seconds(({ ttftSentMs }) => ttftSentMs),
+    itls: records.map((record) =>
+      isDone(record) ? interTokenGaps(record).map((gapMs) => gapMs / 1000) : [],
+    ),
+    latencies: seconds(({ e2elSentMs }) => e2elSentMs),
+    start_times: records.map(({ sentMs }) => sentMs / 1000),
+    queue_times: seconds(({ clientQueueMs }) => clientQueueMs),
+    generated_texts: records.map(({ text }) => text ?? ""),
+    errors: records.map(({ errorMessage }) => errorMessage ?? ""),
   };
 }

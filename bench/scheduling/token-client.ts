@@ -96,6 +96,7 @@ export class TokenClient {
       cancelAfterTokens: null,
       slowReader: false,
       captureText: true,
+      keepText: false,
       slotWaitMs: 0,
     };
   }

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 
-/** The text of a file, decompressed when its name ends in `.gz`. */
+/** The text of a file, decompressed when its name ends in `.gz`. Throws RangeError where there is none. */
 export function readText(path: string): string {
-  const bytes = readFileSync(path);
+  const bytes = readBytes(path);
   return (path.endsWith(".gz") ? gunzipSync(bytes) : bytes).toString("utf8");
 }
 
@@ -12,4 +12,12 @@ export function readLines(path: string): string[] {
   return readText(path)
     .split(/\r?\n/)
     .filter((line) => line.trim() !== "");
+}
+
+function readBytes(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new RangeError(`cannot read ${path}: ${(error as Error).message}`, { cause: error });
+  }
 }

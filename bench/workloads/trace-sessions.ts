@@ -22,11 +22,11 @@ interface TraceRow {
  * Replays a trace: our own JSONL (`at` in seconds, `prompt` | `messages` | `input_tokens`, `max_tokens`,
  * `tenant`), Azure's CSV (TIMESTAMP, ContextTokens, GeneratedTokens) or Mooncake's JSONL (timestamp in
  * ms, input_length, output_length, hash_ids: equal ids become equal text, so prefixes are really
- * shared). Arrivals count from the first row.
+ * shared). Rows may stand in any order; arrivals count from the earliest.
  */
 export function* traceSessions(options: WorkloadOptions): Generator<Session> {
   if (options.file === null) throw new RangeError("the trace workload needs --file");
-  const rows = parseTrace(readLines(options.file));
+  const rows = parseTrace(readLines(options.file)).sort((a, b) => a.atMs - b.atMs);
   const random = seededRandom(options.seed);
   const firstMs = rows[0]?.atMs ?? 0;
   for (const row of rows) {

@@ -82,6 +82,22 @@ describe("bench subcommands", () => {
     assert.ok((four?.summary.counts.completed ?? 0) > (one?.summary.counts.completed ?? 0));
   });
 
+  it("all warn of a late client and keep keys out of their files", async () => {
+    const load = ["--url", fast.url, "--requests", "6", "--output-tokens", "2", "--duration", "0.5"];
+    const late = ["--max-lag", "0.0001", "--tenant", "a:1:secret-key", "--slo", "ttft=5000"];
+    const commands = [
+      ["compare", "--repeat", "2", "--url-b", fast.url],
+      ["curve", "--clients", "2"],
+      ["search", "--from-rate", "40", "--max-rate", "40", "--confirm", "0"],
+    ];
+    for (const command of commands) {
+      const { text, document } = await run(...command, ...load, ...late);
+      assert.match(text, /WARNING: the client was late/, command[0]);
+      assert.match(JSON.stringify(document), /"name":"a"/, command[0]);
+      assert.doesNotMatch(JSON.stringify(document), /secret-key/, command[0]);
+    }
+  });
+
   it("report makes the page again from the written files", async () => {
     const files = ["--json", join(folder, "r.json"), "--jsonl", join(folder, "r.jsonl")];
     const load = ["--requests", "4", "--output-tokens", "3", "--no-live"];

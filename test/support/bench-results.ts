@@ -26,6 +26,7 @@ export const BENCH_CONFIG: BenchConfig = {
     cancelShare: 0,
     slowShare: 0,
     slowReadMs: 1,
+    keepText: false,
     seed: 1,
   },
   workload: {

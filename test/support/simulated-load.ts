@@ -130,6 +130,7 @@ export function recordOf(parts: Partial<RequestRecord>): RequestRecord {
     errorKind: null,
     errorMessage: null,
     slowReader: false,
+    text: null,
     ...parts,
   };
 }

@@ -21,6 +21,7 @@ const DEFAULTS: LoadOptions = {
   cancelShare: 0,
   slowShare: 0,
   slowReadMs: 1,
+  keepText: false,
   seed: 1,
 };
 

@@ -27,6 +27,7 @@ const REQUEST: ScheduledRequest = {
   cancelAfterTokens: null,
   slowReader: false,
   captureText: false,
+  keepText: false,
   slotWaitMs: 0,
 };
 

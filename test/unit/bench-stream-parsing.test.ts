@@ -92,6 +92,7 @@ const REQUEST: ScheduledRequest = {
   cancelAfterTokens: null,
   slowReader: false,
   captureText: true,
+  keepText: false,
   slotWaitMs: 0,
 };
 
@@ -137,6 +138,17 @@ describe("the request recorder", () => {
     ]);
     assert.deepEqual(made.chunkTokens, [1, 1]);
     assert.deepEqual([made.outputTokens, made.tokenCountSource], [3, "usage"]);
+  });
+
+  it("does not take a total that comes with the last text for a running count", () => {
+    const { made } = record("usage", [
+      chat({ content: "ab" }),
+      chat({ content: "c" }),
+      chat({ content: "d" }, usage(6)),
+      END,
+    ]);
+    assert.deepEqual(made.chunkTokens, [1, 1, 1]);
+    assert.deepEqual([made.outputTokens, made.tokenCountSource], [6, "usage"]);
   });
 
   it("finds the server's queue time, reported or derived from its prefill time", () => {

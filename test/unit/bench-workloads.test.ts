@@ -5,6 +5,7 @@ import { describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
 
 import { calibration } from "../../bench/load/calibrate.ts";
+import { WORDS } from "../../bench/load/words.ts";
 import { PromptWriter, UNCALIBRATED } from "../../bench/load/prompt-writer.ts";
 import type { Session } from "../../bench/load/request.ts";
 import { createSessions } from "../../bench/workloads/create-sessions.ts";
@@ -93,7 +94,7 @@ describe("workloads", () => {
 
 describe("prompt texts", () => {
   it("have the wanted number of tokens by the calibration, template included", () => {
-    const measured = calibration(32 * 1.5 + 10, 160 * 1.5 + 10);
+    const measured = calibration(4 * 1.5 + 10, WORDS.length * 1.5 + 10);
     assert.deepEqual(measured, { tokensPerWord: 1.5, overheadTokens: 10, isMeasured: true });
     const text = new PromptWriter(measured, 1).write([{ seed: 1, numTokens: 160 }]);
     assert.equal(text.split(" ").length, 100);
@@ -143,6 +144,16 @@ describe("traces", () => {
     const common = a.split(" ").findIndex((word, index) => word !== b.split(" ")[index]);
     assert.ok(common >= 256 && common < 262, `${common} common words`);
     assert.equal(sessions[1]?.atMs, 3000);
+  });
+
+  it("are replayed in the order of their times, whatever that of their rows", () => {
+    const file = join(folder, "unordered.jsonl");
+    writeFileSync(file, [3, 1, 2].map((at) => JSON.stringify({ at, prompt: `${at}` })).join("\n"));
+    const sessions = [...createSessions({ ...OPTIONS, name: "trace", file })];
+    assert.deepEqual(
+      sessions.map(({ atMs, turns }) => [atMs, turns[0]?.segments]),
+      [1, 2, 3].map((at) => [(at - 1) * 1000, [{ text: `${at}` }]]),
+    );
   });
 
   it("our own lines name prompts, messages or lengths", () => {
