@@ -2,7 +2,7 @@
  * Measures what the load generator itself costs: one worker follows streams that together bring a given
  * number of token chunks a second, and its CPU time tells how many a core could follow.
  *
- *   node dist/bench/overhead.js [chunks per second] [streams] [seconds]
+ *   npm run bench:overhead -- [chunks per second] [streams] [seconds]
  */
 import { fork } from "node:child_process";
 import { once } from "node:events";

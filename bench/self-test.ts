@@ -2,7 +2,7 @@
  * Checks the whole harness against a server whose latencies are known, on the wall clock. Wants a quiet
  * machine, so it is no part of the test suite:
  *
- *   node --enable-source-maps dist/bench/self-test.js
+ *   npm run bench:self-test
  */
 import { readFileSync, rmSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";

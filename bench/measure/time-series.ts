@@ -18,7 +18,8 @@ export interface TimeSeries {
   inFlight: number[];
 }
 
-const MAX_SLICES = 240;
+/** Few enough that a slice holds several events and a phone can tell two apart. */
+const MAX_SLICES = 90;
 const SLICE_SECONDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300];
 
 class Slice {
@@ -50,16 +51,21 @@ export function timeSeries(records: readonly RequestRecord[]): TimeSeries {
 }
 
 function addRecord(record: RequestRecord, at: (timeMs: number) => Slice): void {
+  record.chunkMs.forEach((timeMs, index) => (at(timeMs).tokens += record.chunkTokens[index] as number));
+  if (record.outcome === "ok" && !record.slowReader) addLatencies(record, at);
+  if (record.outcome === "ok") at(record.endMs).completed++;
+  if (record.outcome === "error") at(record.endMs).failed++;
+}
+
+/** Of the requests whose latencies count elsewhere too: a slow reader's gaps are its own. */
+function addLatencies(record: RequestRecord, at: (timeMs: number) => Slice): void {
   const { ttftMs } = requestMetrics(record);
   const firstMs = record.chunkMs[0];
   if (ttftMs !== null && firstMs !== undefined) at(firstMs).ttft.add(ttftMs);
-  record.chunkMs.forEach((timeMs, index) => (at(timeMs).tokens += record.chunkTokens[index] as number));
   let index = 1;
   forEachGap(record, (gapMs, numTokens) =>
     at(record.chunkMs[index++] as number).itl.add(gapMs / numTokens, numTokens),
   );
-  if (record.outcome === "ok") at(record.endMs).completed++;
-  if (record.outcome === "error") at(record.endMs).failed++;
 }
 
 function addFlight({ sentMs, endMs }: RequestRecord, slices: readonly Slice[], sliceMs: number): void {

@@ -2,13 +2,13 @@
  * Compares a result of ours with one that guidellm (PyPI) wrote about the same server under the same load,
  * and keeps the record:
  *
- *   node dist/bench/peers/cross-check.js prompts --out prompts.jsonl --count 200 --words 128 --output-tokens 64
+ *   npm run bench:cross-check -- prompts --out prompts.jsonl --count 200 --words 128 --output-tokens 64
  *   guidellm run --backend kind=openai_http,target=URL,request_format=/v1/completions \
  *     --profile kind=concurrent,streams=4 --constraint kind=max_requests,count=40 \
  *     --data kind=json_file,path=prompts.jsonl --output kind=json,path=guidellm.json
  *   headway bench --url URL --api completions --workload prompts --file prompts.jsonl \
  *     --concurrency 4 --requests 40 --json ours.json
- *   node dist/bench/peers/cross-check.js compare --ours ours.json --theirs guidellm.json --out record.json
+ *   npm run bench:cross-check -- compare --ours ours.json --theirs guidellm.json --out record.json
  *
  * Options of guidellm are those of 0.8; older versions name them otherwise. Each tool should run twice in
  * turn with its own prompts (--seed): a prompt that the other tool has sent is in the server's cache.

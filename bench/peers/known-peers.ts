@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
@@ -36,7 +36,7 @@ function headwayPeer(launcher: string): Peer {
     name: "headway",
     version: async () => {
       const { stdout } = await run(process.execPath, [launcher, "--version"]);
-      return stdout.trim();
+      return `${stdout.trim()}${await commitOf(dirname(launcher))}`;
     },
     command: ({ modelPath, threads, contextPerSequence, numSequences }, port) => ({
       file: process.execPath,
@@ -55,6 +55,16 @@ function headwayPeer(launcher: string): Peer {
       ],
     }),
   };
+}
+
+/** Two builds of one version differ by it; a package has none. */
+async function commitOf(folder: string): Promise<string> {
+  try {
+    const { stdout } = await run("git", ["-C", folder, "rev-parse", "--short=10", "HEAD"]);
+    return ` (commit ${stdout.trim()})`;
+  } catch {
+    return "";
+  }
 }
 
 /** llama-server as shipped (its scheduling defaults), or with other batch sizes or one unified cache. */
@@ -81,6 +91,8 @@ function llamaServerArguments(settings: PeerSettings, port: number): string[] {
   const { modelPath, threads, contextPerSequence, numSequences } = settings;
   return flags({
     "-m": modelPath,
+    // Else the model is called by its path, which would enter the results.
+    "--alias": basename(modelPath),
     "--host": "127.0.0.1",
     "--port": port,
     "-t": threads,

@@ -4,7 +4,7 @@
  *
  *   node node-llama-cpp-server.js PACKAGE_FOLDER MODEL PORT THREADS CONTEXT_PER_SEQUENCE SEQUENCES
  */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 import Fastify, { type FastifyReply } from "fastify";
@@ -61,7 +61,7 @@ const places = new Semaphore(free.length);
 
 const app = Fastify({ logger: false });
 app.get("/health", () => ({ status: "ok" }));
-app.get("/v1/models", () => ({ object: "list", data: [{ id: modelPath, object: "model" }] }));
+app.get("/v1/models", () => ({ object: "list", data: [{ id: basename(modelPath), object: "model" }] }));
 app.post("/v1/completions", async (request, reply) => {
   reply.hijack();
   await (places.acquire() ?? undefined);

@@ -68,6 +68,15 @@ export const PEER_WORKLOADS: readonly PeerWorkload[] = [
   },
 ];
 
+/** The workload with all numbers of requests and times multiplied: a shorter or longer measurement. */
+export function sized(workload: PeerWorkload, factor: number): PeerWorkload {
+  const options = workload.options.replaceAll(
+    /--(requests|duration|warmup) (\d+)/g,
+    (_, name: string, amount: string) => `--${name} ${Math.max(1, Math.round(Number(amount) * factor))}`,
+  );
+  return { ...workload, options };
+}
+
 /** The workload's command line, with what all workloads have in common. */
 export function workloadArguments({ options, trace }: PeerWorkload): string[] {
   const words = `${COMMON} ${options}`.split(" ");

@@ -2,15 +2,17 @@
  * Runs the same workloads against Headway and other servers on one model file, one server alive at a time,
  * and writes a result file a server:
  *
- *   node dist/bench/peers/run-peers.js --model FILE --threads 2 --peers headway,llama-server --out bench/results/cpu
+ *   npm run bench:peers -- --model FILE --threads 2 --peers headway,llama-server --out bench/results/cpu
  *
  * A server that runs already (Ollama, vLLM) takes part by address: --external ollama=http://127.0.0.1:11434
  */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, join, relative } from "node:path";
 
 import { Command } from "commander";
 
+import { packageFile } from "../../src/cli/package-file.ts";
+import type { BenchConfig } from "../bench-config.ts";
 import { configFromArguments } from "../config-from-arguments.ts";
 import { serverFacts } from "../load/server-facts.ts";
 import type { RunData } from "../measure/run-summary.ts";
@@ -18,10 +20,11 @@ import { benchResult, type BenchResult } from "../report/bench-result.ts";
 import { LiveView } from "../report/live-view.ts";
 import { machineFacts } from "../report/machine-facts.ts";
 import { calibrationOf, runOnce } from "../run-benchmark.ts";
+import { deriveSeed } from "../seeded-random.ts";
 import { fileHash } from "./file-hash.ts";
 import { knownPeers } from "./known-peers.ts";
 import { startPeer, type Peer, type PeerSettings, type RunningPeer } from "./peer.ts";
-import { PEER_WORKLOADS, workloadArguments, type PeerWorkload } from "./peer-workloads.ts";
+import { PEER_WORKLOADS, sized, workloadArguments, type PeerWorkload } from "./peer-workloads.ts";
 import { peerTable, type PeerResults } from "./peer-table.ts";
 
 interface PeerOptions {
@@ -31,6 +34,7 @@ interface PeerOptions {
   external: string[];
   workloads?: string;
   rounds: string;
+  size: string;
   sequences: string;
   context: string;
   out: string;
@@ -48,6 +52,7 @@ const command = new Command("run-peers")
   )
   .option("--workloads <list>", "only these workloads")
   .option("--rounds <n>", "rounds; each starts every server anew", "3")
+  .option("--size <factor>", "multiplies all numbers of requests and times", "1")
   .option("--sequences <n>", "parallel sequences of each server", "16")
   .option("--context <n>", "tokens a sequence may use", "2048")
   .requiredOption("--out <folder>", "folder for the result files");
@@ -67,8 +72,8 @@ async function main(): Promise<void> {
     contextPerSequence: Number(options.context),
     numSequences: Number(options.sequences),
   };
-  const wanted = options.workloads?.split(",");
-  const workloads = PEER_WORKLOADS.filter(({ name }) => wanted === undefined || wanted.includes(name));
+  const workloads = workloadsOf(options);
+  const textSeed = Math.floor(Math.random() * 2 ** 32);
   const contenders = await contendersOf(options, settings);
   const runs = new Map<string, RunData[]>();
   const results: PeerResults[] = [];
@@ -76,18 +81,27 @@ async function main(): Promise<void> {
   for (let round = 0; round < Number(options.rounds); round++) {
     // Every second round goes backwards, so that no server always runs on the cooler machine.
     for (const contender of round % 2 === 0 ? contenders : contenders.toReversed()) {
-      const found = await runContender(contender, workloads, { round, runs });
-      const others = results.filter(({ peer }) => peer !== contender.name);
-      results.splice(0, results.length, ...others, {
+      const found = await runContender(contender, workloads, { round, runs, textSeed });
+      results[contenders.indexOf(contender)] = {
         peer: contender.name,
         version: contender.version,
         results: found,
-      });
+      };
       // Written after every turn: hours of work survive an interruption.
-      writeResults(options, settings, results);
+      writeResults(options, { settings, workloads, results });
     }
   }
   console.log(peerTable(results));
+}
+
+function workloadsOf({ workloads, size }: PeerOptions): PeerWorkload[] {
+  const known = new Map(PEER_WORKLOADS.map((workload) => [workload.name, workload]));
+  return (workloads?.split(",") ?? [...known.keys()]).map((name) => {
+    const workload = known.get(name);
+    if (workload === undefined)
+      throw new Error(`unknown workload '${name}': known are ${[...known.keys()].join(", ")}`);
+    return sized(workload, Number(size));
+  });
 }
 
 async function contendersOf(options: PeerOptions, settings: PeerSettings): Promise<Contender[]> {
@@ -105,7 +119,12 @@ async function contendersOf(options: PeerOptions, settings: PeerSettings): Promi
 }
 
 async function startedContender(peer: Peer, settings: PeerSettings): Promise<Contender> {
-  return { name: peer.name, version: await peer.version(), start: () => startPeer(peer, settings) };
+  try {
+    return { name: peer.name, version: await peer.version(), start: () => startPeer(peer, settings) };
+  } catch (error) {
+    const advice = "say where it is (LLAMA_SERVER, NODE_LLAMA_CPP) or leave it out of --peers";
+    throw new Error(`${peer.name}: ${(error as Error).message}; ${advice}`, { cause: error });
+  }
 }
 
 async function externalContender(text: string): Promise<Contender> {
@@ -118,6 +137,8 @@ interface Turn {
   round: number;
   /** Runs of all rounds so far, by server and workload. */
   runs: Map<string, RunData[]>;
+  /** The same for all servers, so that all read the same words. */
+  textSeed: number;
 }
 
 async function runContender(
@@ -139,11 +160,13 @@ async function runContender(
 async function runWorkload(
   contender: Contender,
   url: string,
-  { workload, round, runs }: Turn & { workload: PeerWorkload },
+  { workload, round, runs, textSeed }: Turn & { workload: PeerWorkload },
 ): Promise<BenchResult> {
   process.stderr.write(`round ${round + 1}, ${contender.name}: ${workload.purpose}\n`);
   const server = await serverFacts(url, null, null);
-  const config = configFromArguments([...workloadArguments(workload), "--url", url], server.model);
+  // Other words for every workload: a server must not find an earlier one's prompts in its cache.
+  const words = ["--text-seed", String(deriveSeed(textSeed, workload.name))];
+  const config = configFromArguments([...workloadArguments(workload), ...words, "--url", url], server.model);
   const calibration = await calibrationOf(config);
   const data = await runOnce(config, {
     runIndex: round,
@@ -154,21 +177,35 @@ async function runWorkload(
   const all = [...(runs.get(key) ?? []), data];
   runs.set(key, all);
   return benchResult({
-    config,
+    config: withRelativeFile(config),
     data: { runs: all, calibration, interrupted: false },
     server,
     date: new Date(),
   });
 }
 
-function writeResults(options: PeerOptions, settings: PeerSettings, results: readonly PeerResults[]): void {
+/** Results are read elsewhere: the trace is named by its place in the package. */
+function withRelativeFile(config: BenchConfig): BenchConfig {
+  const { file } = config.workload;
+  if (file === null) return config;
+  return { ...config, workload: { ...config.workload, file: relative(packageFile("."), file) } };
+}
+
+interface Written {
+  settings: PeerSettings;
+  workloads: readonly PeerWorkload[];
+  results: PeerResults[];
+}
+
+function writeResults(options: PeerOptions, { settings, workloads, results }: Written): void {
   const model = { file: basename(options.model), sha256: fileHash(options.model) };
   const facts = { machine: machineFacts(), settings: { ...settings, modelPath: model.file }, model };
-  for (const { peer, version, results: found } of results) {
-    const document = { peer, version, ...facts, workloads: PEER_WORKLOADS, results: found };
+  const finished = results.filter((each) => each !== undefined);
+  for (const { peer, version, results: found } of finished) {
+    const document = { peer, version, ...facts, workloads, results: found };
     writeFileSync(join(options.out, `${peer}.json`), `${JSON.stringify(document, null, 1)}\n`);
   }
-  writeFileSync(join(options.out, "table.md"), `${peerTable(results)}\n`);
+  writeFileSync(join(options.out, "table.md"), `${peerTable(finished)}\n`);
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));

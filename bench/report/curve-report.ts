@@ -42,5 +42,5 @@ export function writeCurveReport(path: string, title: string, points: readonly C
     "ITL p50",
     "ITL p99",
   ];
-  writeFileSync(path, htmlPage({ title, body: htmlTable([header, ...rows]), data }));
+  writeFileSync(path, htmlPage({ title, lead: htmlTable([header, ...rows]), data }));
 }

@@ -5,8 +5,9 @@ import { packageFile } from "../../src/cli/package-file.ts";
 
 export interface PageParts {
   title: string;
-  /** Trusted HTML between the title and the charts. */
-  body: string;
+  /** Trusted HTML before and after the charts. */
+  lead: string;
+  tail?: string;
   /** What bench/report/page/report.js draws. */
   data: object;
 }
@@ -14,7 +15,7 @@ export interface PageParts {
 const uplotFile = (name: string): string => createRequire(import.meta.url).resolve(`uplot/dist/${name}`);
 
 /** One HTML file with styles, scripts and data inside: it opens from disk, by mail, without a network. */
-export function htmlPage({ title, body, data }: PageParts): string {
+export function htmlPage({ title, lead, tail = "", data }: PageParts): string {
   const read = (path: string): string => readFileSync(path, "utf8");
   return `<!doctype html>
 <html lang="en">
@@ -29,8 +30,9 @@ export function htmlPage({ title, body, data }: PageParts): string {
 <body>
 <main>
 <h1>${escapeHtml(title)}</h1>
-${body}
+${lead}
 <section id="charts"></section>
+${tail}
 </main>
 <script>${read(uplotFile("uPlot.iife.min.js"))}</script>
 <script>const REPORT = ${inlineJson(data)};</script>

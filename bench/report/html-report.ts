@@ -3,13 +3,14 @@ import { writeFileSync } from "node:fs";
 import type { RequestRecord } from "../load/request.ts";
 import type { BenchResult } from "./bench-result.ts";
 
-import { PERCENTILES, type DistributionSummary, type PercentileName } from "../measure/distribution.ts";
-import { LATENCY_NAMES, latencyDistributions } from "../measure/latency.ts";
-import { DEFINITIONS } from "../measure/request-metrics.ts";
+import type { DistributionSummary } from "../measure/distribution.ts";
+import { latencyDistributions } from "../measure/latency.ts";
 import { measuredRecords, type RunSummary } from "../measure/run-summary.ts";
 import { timeSeries } from "../measure/time-series.ts";
 import { formatMs, formatPercent, formatRate } from "./format.ts";
-import { escapeHtml, htmlPage, htmlTable } from "./html-page.ts";
+import { escapeHtml, htmlPage } from "./html-page.ts";
+import { details, furtherTables, latencyTable } from "./html-tables.ts";
+import { inLanes } from "./lanes.ts";
 
 const MAX_STREAMS = 300;
 const MAX_TICKS_PER_STREAM = 400;
@@ -30,18 +31,21 @@ export function writeHtmlReport(
     series: timeSeries(first),
     cdfs: CDF_NAMES.map((name) => ({ name: name.toUpperCase(), points: measured[name].cdf() })),
     streams: streams(first),
+    numStreams: first.length,
   };
   const title = `${result.server.model}: ${result.config.workload.name}, ${loadText(result)}`;
-  writeFileSync(path, htmlPage({ title, body: body(result), data }));
+  writeFileSync(path, htmlPage({ title, lead: lead(result), tail: tail(result), data }));
 }
 
-/** A timeline row: [scheduled, sent, first token, end, outcome, label, chunk times], whole milliseconds. */
+/** A stream of the timeline: [lane, scheduled, sent, first token, end, outcome, chunk times], whole milliseconds. */
 function streams(records: readonly RequestRecord[]): unknown[] {
-  return records.slice(0, MAX_STREAMS).map(({ scheduledMs, sentMs, chunkMs, endMs, outcome, label }) => {
+  const shown = records.toSorted((a, b) => a.scheduledMs - b.scheduledMs).slice(0, MAX_STREAMS);
+  const lanes = inLanes(shown.map(({ scheduledMs, endMs }) => [scheduledMs, endMs]));
+  return shown.map(({ scheduledMs, sentMs, chunkMs, endMs, outcome }, index) => {
     const step = Math.ceil(chunkMs.length / MAX_TICKS_PER_STREAM);
-    const ticks = chunkMs.filter((_, index) => index % Math.max(1, step) === 0);
-    const first = chunkMs[0];
-    return [scheduledMs, sentMs, first ?? null, endMs, outcome, label, ticks].map(roundTimes);
+    const ticks = chunkMs.filter((_, position) => position % Math.max(1, step) === 0);
+    const first = chunkMs[0] ?? null;
+    return [lanes[index], scheduledMs, sentMs, first, endMs, outcome, ticks].map(roundTimes);
   });
 }
 
@@ -58,10 +62,24 @@ function loadText({ config: { load, workload } }: BenchResult): string {
   return `load shape ${load.shape.kind}`;
 }
 
-function body(result: BenchResult): string {
-  return [warnings(result), tiles(result), latencyTable(result), labelTables(result), details(result)].join(
-    "\n",
-  );
+function lead(result: BenchResult): string {
+  return [facts(result), warnings(result), tiles(result), latencyTable(result)].join("\n");
+}
+
+function tail(result: BenchResult): string {
+  return [furtherTables(result), details(result)].join("\n");
+}
+
+function facts({ server, machine, date, config, runs }: BenchResult): string {
+  const seconds = runs.reduce((sum, run) => sum + run.window.seconds, 0);
+  const parts = [
+    `${server.url}${server.version === null ? "" : ` (version ${server.version})`}`,
+    `${config.target.api} endpoint`,
+    `measured ${seconds.toFixed(1)} s${runs.length > 1 ? ` in ${runs.length} runs; charts show the first` : ""}`,
+    `${machine.cpu}, ${machine.cores} cores`,
+    date.slice(0, 16).replace("T", " "),
+  ];
+  return `<p class="facts">${escapeHtml(parts.join(" · "))}</p>`;
 }
 
 function warnings({ warnings: all }: BenchResult): string {
@@ -86,44 +104,4 @@ function tiles({ rates, latency, runs }: BenchResult): string {
 
 function pair(summary: DistributionSummary | null): string {
   return summary === null ? "-" : `${formatMs(summary.p50)} / ${formatMs(summary.p99)}`;
-}
-
-function latencyTable({ latency }: BenchResult): string {
-  return `<h2>Latency</h2>\n${distributionTable(latency)}`;
-}
-
-function distributionTable(latency: BenchResult["latency"]): string {
-  const header = ["", "count", "mean", ...PERCENTILES.map((percent) => `p${percent}`), "max"];
-  const rows = LATENCY_NAMES.flatMap((name) => {
-    const summary = latency[name];
-    if (summary === null) return [];
-    const percentiles = PERCENTILES.map((percent) => formatMs(summary[`p${percent}` as PercentileName]));
-    return [
-      [
-        name.toUpperCase().replaceAll("_", " "),
-        String(summary.count),
-        formatMs(summary.mean),
-        ...percentiles,
-        formatMs(summary.max),
-      ],
-    ];
-  });
-  return htmlTable([header, ...rows]);
-}
-
-function labelTables({ latencyByLabel }: BenchResult): string {
-  return Object.entries(latencyByLabel)
-    .map(([label, latency]) => `<h3>${escapeHtml(label)}</h3>\n${distributionTable(latency)}`)
-    .join("\n");
-}
-
-/** Definitions, configuration and machine: folded away, but in the file. */
-function details({ config, machine, server, date }: BenchResult): string {
-  const definitions = Object.entries(DEFINITIONS).map(
-    ([name, text]) =>
-      `<dt>${escapeHtml(name.toUpperCase().replaceAll("_", " "))}</dt><dd>${escapeHtml(text)}</dd>`,
-  );
-  const facts = { date, server, machine, config };
-  return `<details><summary>What the words mean</summary><dl>${definitions.join("")}</dl></details>
-<details><summary>Machine, server and options</summary><pre>${escapeHtml(JSON.stringify(facts, null, 2))}</pre></details>`;
 }

@@ -26,6 +26,7 @@ export function summaryText(result: BenchResult): string {
     heading(result),
     countsText(result),
     latencyText(result),
+    intervalsText(result),
     labelText(result),
     ratesText(result),
     tenantsText(result),
@@ -66,16 +67,23 @@ function countsText({ runs, calibration }: BenchResult): string {
   ].join("\n");
 }
 
-function latencyText({ latency, intervals, intervalsOver }: BenchResult): string {
+function latencyText({ latency }: BenchResult): string {
   const rows = LATENCY_NAMES.flatMap((name) => {
     const summary = latency[name];
-    if (summary === null) return [];
-    const p50 = intervals[name]?.p50;
-    const p99 = intervals[name]?.p99;
-    return [[...latencyRow(LATENCY_TITLES[name], summary), interval(p50), interval(p99)]];
+    return summary === null ? [] : [latencyRow(LATENCY_TITLES[name], summary)];
   });
-  if (rows.length === 0) return "";
-  return formatTable([[...latencyHeader(), `p50 95 % (${intervalsOver})`, "p99 95 %"], ...rows]);
+  return rows.length === 0 ? "" : formatTable([latencyHeader(), ...rows]);
+}
+
+/** A table of its own: with these columns the one above would not fit a terminal. */
+function intervalsText({ latency, intervals, intervalsOver }: BenchResult): string {
+  const shown = (["p50", "p90", "p99"] as const).filter((each) => intervals.e2el?.[each] !== undefined);
+  const rows = LATENCY_NAMES.flatMap((name) => {
+    const found = intervals[name];
+    if (latency[name] === null || found === null) return [];
+    return [[LATENCY_TITLES[name], ...shown.map((each) => interval(found[each]))]];
+  });
+  return rows.length === 0 ? "" : formatTable([[`95 % over ${intervalsOver}`, ...shown], ...rows]);
 }
 
 function latencyHeader(): string[] {
@@ -87,8 +95,8 @@ function latencyRow(title: string, summary: DistributionSummary): string[] {
   return [title, formatMs(summary.mean), ...percentiles, formatMs(summary.max)];
 }
 
-function interval(bounds: readonly [number, number] | undefined): string {
-  return bounds === undefined ? "-" : `${formatMs(bounds[0])} .. ${formatMs(bounds[1])}`;
+function interval([low, high]: readonly [number, number]): string {
+  return `${formatMs(low)} .. ${formatMs(high)}`;
 }
 
 function labelText({ latencyByLabel }: BenchResult): string {
@@ -149,12 +157,16 @@ function stallsText({ runs }: BenchResult): string {
   const worst = worstOf(runs, (run) => run.stalls.longestPerRequest?.p99 ?? 0);
   if (worst === undefined || worst.stalls.longestPerRequest === null) return "";
   const { longestPerRequest, shareOfLongGaps, duringIntruders, outsideIntruders } = worst.stalls;
+  const spread = ({ p50, p99, max }: DistributionSummary): string =>
+    `p50 ${formatMs(p50)}, p99 ${formatMs(p99)}, max ${formatMs(max)}`;
   const lines = [
-    `stalls${runs.length > 1 ? " (worst run)" : ""}: longest silence in a stream p50 ${formatMs(longestPerRequest.p50)}, p99 ${formatMs(longestPerRequest.p99)}, max ${formatMs(longestPerRequest.max)}; ${formatPercent(shareOfLongGaps)} of gaps above 3 x median`,
+    `stalls${runs.length > 1 ? " (worst run)" : ""}: longest silence in a stream ${spread(longestPerRequest)}`,
+    `        ${formatPercent(shareOfLongGaps)} of gaps above 3 x median`,
   ];
   if (duringIntruders !== null && outsideIntruders !== null) {
     lines.push(
-      `residents' gaps while an intruder prefills: p50 ${formatMs(duringIntruders.p50)}, p99 ${formatMs(duringIntruders.p99)}, max ${formatMs(duringIntruders.max)}; otherwise p50 ${formatMs(outsideIntruders.p50)}, p99 ${formatMs(outsideIntruders.p99)}`,
+      `        residents' gaps while an intruder prefills: ${spread(duringIntruders)}`,
+      `        residents' other gaps: ${spread(outsideIntruders)}`,
     );
   }
   return lines.join("\n");

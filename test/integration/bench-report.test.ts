@@ -73,7 +73,7 @@ describe("the HTML report in a browser", { skip }, () => {
 
   it("draws every chart on a phone without scrolling sideways, errors or network", async () => {
     for (const [path, numCharts] of [
-      [reportFile(), 5],
+      [reportFile(), 6],
       [curveFile(), 3],
     ] as const) {
       const { page, problems } = await open(path);

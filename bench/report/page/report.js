@@ -13,22 +13,24 @@
     return value >= 1000 ? `${trim(value / 1000)} s` : `${trim(value)} ms`;
   };
 
-  function section(title, caption) {
+  /** A card with a heading; answers the box that the chart goes into. */
+  function section(title, caption, isWide) {
+    const card = document.createElement("figure");
+    card.className = isWide ? "chart wide" : "chart";
     const heading = document.createElement("h2");
     heading.textContent = title;
     const box = document.createElement("div");
-    charts.append(heading, box);
+    card.append(heading, box);
     if (caption) {
-      const text = document.createElement("p");
-      text.className = "caption";
+      const text = document.createElement("figcaption");
       text.textContent = caption;
-      charts.append(text);
+      card.append(text);
     }
+    charts.append(card);
     return box;
   }
 
-  const width = () => charts.clientWidth;
-  const height = () => Math.round(Math.min(320, Math.max(220, width() * 0.45)));
+  const height = (width) => Math.round(Math.min(300, Math.max(220, width * 0.5)));
 
   function axis(format, side) {
     return {
@@ -46,55 +48,88 @@
       stroke: COLORS[index % COLORS.length],
       width: 2,
       spanGaps: true,
+      points: { size: 6 },
       value: (_, value) => format(value),
       ...extra,
     };
   }
 
+  /** Dims what lies outside the measured window. */
+  function dimUnmeasured({ startMs, endMs }) {
+    return (chart) => {
+      const { left, top, width, height: tall } = chart.bbox;
+      const at = (timeMs) => Math.min(left + width, Math.max(left, chart.valToPos(timeMs / 1000, "x", true)));
+      chart.ctx.fillStyle = color("--dim");
+      chart.ctx.fillRect(left, top, at(startMs) - left, tall);
+      chart.ctx.fillRect(at(endMs), top, left + width - at(endMs), tall);
+    };
+  }
+
   /** A chart of lines over a common x; `x` and `y` say how to scale and print. */
   function lineChart(box, { x, y, lines, data }) {
+    const size = () => ({ width: box.clientWidth, height: height(box.clientWidth) });
     const options = {
-      width: width(),
-      height: height(),
-      scales: { x: { time: false, distr: x.log ? 3 : 1 }, y: { distr: y.log ? 3 : 1 } },
+      ...size(),
+      scales: { x: { time: false, distr: x.log ? 3 : 1 }, y: { distr: y.log ? 3 : 1, range: y.range } },
       axes: [axis(x.format, "x"), axis(y.format, "y")],
+      hooks: { drawClear: x.window ? [dimUnmeasured(x.window)] : [] },
       series: [{ label: x.label, value: (_, value) => x.format(value) }].concat(
-        lines.map((each, index) => line(each.label, index, each.format ?? y.format, each.extra)),
+        lines.map((each, index) =>
+          line(each.label, each.color ?? index, each.format ?? y.format, each.extra),
+        ),
       ),
     };
     const chart = new uPlot(options, data, box);
-    redraws.push(() => chart.setSize({ width: width(), height: height() }));
+    redraws.push(() => chart.setSize(size()));
   }
 
-  const seconds = { label: "time", format: (value) => `${trim(value)} s` };
+  const seconds = { label: "time", format: (value) => `${trim(value)} s`, window: REPORT.window };
+  const fromZero = (_, low, high) => [0, Math.max(high * 1.08, Number.EPSILON) || low + 1];
   /** A logarithmic scale cannot show zeros: they become gaps. */
   const positive = (values) => values.map((value) => (value > 0 ? value : null));
 
   function latencyOverTime(series) {
-    lineChart(section("Latency over time", "Percentiles of each slice of time, logarithmic."), {
-      x: seconds,
-      y: { format: milliseconds, log: true },
-      lines: [{ label: "TTFT p50" }, { label: "TTFT p99" }, { label: "ITL p50" }, { label: "ITL p99" }],
-      data: [
-        series.atSeconds,
-        ...[series.ttftP50, series.ttftP99, series.itlP50, series.itlP99].map(positive),
-      ],
-    });
+    lineChart(
+      section(
+        "Latency over time",
+        "Percentiles of each slice of time, logarithmic; what is dimmed was not measured.",
+        true,
+      ),
+      {
+        x: seconds,
+        y: { format: milliseconds, log: true },
+        lines: [{ label: "TTFT p50" }, { label: "TTFT p99" }, { label: "ITL p50" }, { label: "ITL p99" }],
+        data: [
+          series.atSeconds,
+          ...[series.ttftP50, series.ttftP99, series.itlP50, series.itlP99].map(positive),
+        ],
+      },
+    );
   }
 
   function throughputOverTime(series) {
-    lineChart(section("Output tokens per second"), {
-      x: seconds,
-      y: { format: trim },
-      lines: [{ label: "tokens/s" }],
-      data: [series.atSeconds, series.outputTokensPerSecond],
-    });
-    lineChart(section("Requests"), {
-      x: seconds,
-      y: { format: trim },
-      lines: [{ label: "in flight" }, { label: "completed/s" }, { label: "failed/s" }],
-      data: [series.atSeconds, series.inFlight, series.completedPerSecond, series.failedPerSecond],
-    });
+    const overTime = (title, lines, values) =>
+      lineChart(section(title), {
+        x: seconds,
+        y: { format: trim, range: fromZero },
+        lines,
+        data: [series.atSeconds, ...values],
+      });
+    const filled = (index) => ({ color: index, extra: { fill: `${COLORS[index]}22` } });
+    overTime(
+      "Output tokens per second",
+      [{ label: "tokens/s", ...filled(0) }],
+      [series.outputTokensPerSecond],
+    );
+    overTime("Requests in flight", [{ label: "in flight", ...filled(4) }], [series.inFlight]);
+    overTime(
+      "Requests ended per second",
+      [
+        { label: "completed/s", color: 2 },
+        { label: "failed/s", color: 1 },
+      ],
+      [series.completedPerSecond, series.failedPerSecond],
+    );
   }
 
   function distributions(cdfs) {
@@ -102,7 +137,9 @@
     if (present.length === 0) return;
     // uPlot wants one ascending x for all lines; join lines up tables with different x values.
     const tables = present.map(({ points }) => {
-      const shareAt = new Map(points.filter(([x]) => x > 0).map(([x, share]) => [x, share * 100]));
+      // A single tiny first value would stretch a logarithmic axis by decades.
+      const shown = points.filter(([x, share]) => x > 0 && share >= 0.01);
+      const shareAt = new Map(shown.map(([x, share]) => [x, share * 100]));
       return [[...shareAt.keys()], [...shareAt.values()]];
     });
     lineChart(section("Distributions", "Share of values at or below a latency; logarithmic to the right."), {
@@ -113,64 +150,93 @@
     });
   }
 
-  const ROW = 7;
+  const AXIS_HEIGHT = 22;
   const PHASES = {
-    wait: "#b9bfc8",
-    prefill: "#e0a63b",
-    stream: "#4f86e8",
-    token: "#14397f",
-    error: "#d1383d",
-    cancelled: "#8a56c2",
+    wait: ["waits in the client", "#9aa3ae"],
+    prefill: ["waits for its first token", "#e0a63b"],
+    stream: ["streams", "#8fb4f5"],
+    token: ["a chunk arrives", "#1f4fb0"],
+    error: ["failed", "#d1383d"],
+    cancelled: ["cancelled", "#8a56c2"],
   };
 
-  function timeline(streams) {
-    const box = section(
-      "Streams",
-      "One row a request: grey waits in the client, amber waits for its first token, blue streams (dark ticks are chunks; a gap is a stall), red failed, violet was cancelled.",
-    );
+  function timelineLegend() {
+    const legend = document.createElement("p");
+    legend.className = "legend";
+    for (const [name, fill] of Object.values(PHASES)) {
+      const item = document.createElement("span");
+      const swatch = document.createElement("i");
+      swatch.style.background = fill;
+      item.append(swatch, name);
+      legend.append(item);
+    }
+    return legend;
+  }
+
+  function timeline(streams, numStreams) {
+    if (streams.length === 0) return;
+    const which =
+      streams.length < numStreams ? `The first ${streams.length} of ${numStreams} requests` : "Every request";
+    const caption = `${which}, in as many lanes as there were at one moment. Pale blue between two chunks is a stall.`;
+    const box = section("Streams", caption, true);
     const canvas = document.createElement("canvas");
     canvas.className = "streams";
-    box.append(canvas);
-    const lastMs = Math.max(...streams.map((stream) => stream[3]), 1);
-    const draw = () => drawStreams(canvas, streams, lastMs);
+    box.append(timelineLegend(), canvas);
+    const draw = () => drawStreams(canvas, streams, box.clientWidth);
     draw();
     redraws.push(draw);
   }
 
-  function drawStreams(canvas, streams, lastMs) {
+  function drawStreams(canvas, streams, width) {
+    const numLanes = Math.max(...streams.map(([lane]) => lane)) + 1;
+    const lastMs = Math.max(...streams.map((stream) => stream[4]), 1);
+    const row = Math.min(22, Math.max(7, Math.floor(360 / numLanes)));
     const ratio = window.devicePixelRatio || 1;
-    const cssHeight = streams.length * ROW + 24;
-    canvas.width = width() * ratio;
-    canvas.height = cssHeight * ratio;
-    canvas.style.height = `${cssHeight}px`;
+    const chartHeight = numLanes * row;
+    canvas.width = width * ratio;
+    canvas.height = (chartHeight + AXIS_HEIGHT) * ratio;
+    canvas.style.height = `${chartHeight + AXIS_HEIGHT}px`;
     const pen = canvas.getContext("2d");
     pen.scale(ratio, ratio);
-    const at = (timeMs) => (timeMs / lastMs) * (width() - 8);
-    streams.forEach((stream, index) => drawStream(pen, stream, { y: index * ROW, at }));
-    pen.fillStyle = color("--muted");
-    pen.font = "12px system-ui, sans-serif";
-    pen.fillText("0 s", 0, cssHeight - 6);
-    const end = milliseconds(lastMs);
-    pen.fillText(end, width() - pen.measureText(end).width - 4, cssHeight - 6);
+    const at = (timeMs) => (timeMs / lastMs) * (width - 8);
+    drawTimeAxis(pen, { at, lastMs, chartHeight, width });
+    for (const stream of streams) drawStream(pen, stream, { row, at });
   }
 
-  function drawStream(pen, [scheduled, sent, first, end, outcome, , ticks], { y, at }) {
-    const bar = (from, to, fill, thickness) => {
-      pen.fillStyle = fill;
-      pen.fillRect(at(from), y + (ROW - thickness) / 2, Math.max(0.5, at(to) - at(from)), thickness);
+  function drawTimeAxis(pen, { at, lastMs, chartHeight, width }) {
+    const wanted = lastMs / 1000 / Math.max(2, Math.floor(width / 110));
+    const power = 10 ** Math.floor(Math.log10(wanted));
+    const step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= wanted);
+    pen.font = "12px system-ui, sans-serif";
+    for (let tick = 0; tick * step <= lastMs / 1000; tick++) {
+      const x = at(tick * step * 1000);
+      const label = `${trim(tick * step)} s`;
+      pen.fillStyle = color("--line");
+      pen.fillRect(x, 0, 1, chartHeight + 4);
+      pen.fillStyle = color("--muted");
+      pen.fillText(label, Math.min(x, width - pen.measureText(label).width), chartHeight + 18);
+    }
+  }
+
+  function drawStream(pen, [lane, scheduled, sent, first, end, outcome, ticks], { row, at }) {
+    const y = lane * row;
+    const bar = (from, to, phase, share) => {
+      const thickness = row * share;
+      pen.fillStyle = PHASES[phase][1];
+      pen.fillRect(at(from), y + (row - thickness) / 2, Math.max(0.5, at(to) - at(from)), thickness);
     };
-    bar(scheduled, sent, PHASES.wait, 3);
-    bar(sent, first ?? end, outcome === "error" ? PHASES.error : PHASES.prefill, 5);
-    if (first !== null) bar(first, end, outcome === "ok" ? PHASES.stream : PHASES[outcome], 5);
-    pen.fillStyle = PHASES.token;
-    for (const tick of ticks) pen.fillRect(at(tick), y + 1, 0.6, ROW - 2);
+    bar(scheduled, sent, "wait", 0.35);
+    bar(sent, first ?? end, first === null && outcome !== "ok" ? outcome : "prefill", 0.7);
+    if (first !== null) bar(first, end, outcome === "ok" ? "stream" : outcome, 0.7);
+    pen.fillStyle = PHASES.token[1];
+    for (const tick of ticks) pen.fillRect(at(tick), y + row * 0.15, 0.8, row * 0.7);
   }
 
   function curve(data) {
     const levels = { label: data.unit, format: trim };
     lineChart(section("Throughput against load"), {
       x: levels,
-      y: { format: trim },
+      y: { format: trim, range: fromZero },
       lines: [{ label: "output tokens/s" }],
       data: [data.levels, data.outputTokensPerSecond],
     });
@@ -199,9 +265,9 @@
     curve(REPORT);
   } else {
     latencyOverTime(REPORT.series);
-    throughputOverTime(REPORT.series);
     distributions(REPORT.cdfs);
-    timeline(REPORT.streams);
+    throughputOverTime(REPORT.series);
+    timeline(REPORT.streams, REPORT.numStreams);
   }
   let pending = 0;
   window.addEventListener("resize", () => {
