@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 
+import type { Api } from "./load/load-options.ts";
 import { above, atLeast, share, wholeAtLeast } from "./option-numbers.ts";
 
 import { LOAD_SHAPE_HELP } from "./load/load-shape.ts";
@@ -8,10 +9,12 @@ import { LENGTH_HELP } from "./workloads/length-distribution.ts";
 import { TENANT_HELP } from "./workloads/tenants.ts";
 import { WORKLOAD_NAMES } from "./workloads/workload-options.ts";
 
+export const APIS: readonly Api[] = ["chat", "completions", "websocket", "embeddings"];
+
 /** Option values as commander gives them; `benchConfig` makes a BenchConfig of them. */
 export interface BenchOptionValues {
   url: string;
-  api: "chat" | "completions" | "websocket" | "embeddings";
+  api: Api;
   model?: string;
   key?: string;
   concurrency?: number;
@@ -100,11 +103,7 @@ function addTargetOptions(command: Command): void {
   command
     .optionsGroup("Server:")
     .option("--url <url>", "address of the server, with or without /v1", "http://127.0.0.1:8000")
-    .addOption(
-      new Option("--api <api>", "endpoint to load")
-        .choices(["chat", "completions", "websocket", "embeddings"])
-        .default("chat"),
-    )
+    .addOption(new Option("--api <api>", "endpoint to load").choices(APIS).default("chat"))
     .option("--model <name>", "model to ask for (default: the first one listed by /v1/models)")
     .addOption(new Option("--key <key>", "API key").env("HEADWAY_BENCH_KEY"))
     .option("--timeout <seconds>", "give a request up after this time", above(0), 600)

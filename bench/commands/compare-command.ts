@@ -1,11 +1,11 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 
 import type { BenchConfig } from "../bench-config.ts";
 import type { BenchOptionValues } from "../bench-options.ts";
 import type { TokenCalibration } from "../load/prompt-writer.ts";
 import type { ServerFacts } from "../load/server-facts.ts";
 
-import { addBenchOptions } from "../bench-options.ts";
+import { addBenchOptions, APIS } from "../bench-options.ts";
 import { compareSides, type Comparison, type Side } from "../compare/compare-runs.ts";
 import { measuredRecords, summarizeRun } from "../measure/run-summary.ts";
 import { windowOptions, withoutSecrets } from "../report/bench-result.ts";
@@ -21,6 +21,7 @@ import { prepareTarget } from "./prepare-target.ts";
 
 interface CompareOptionValues extends BenchOptionValues {
   urlB?: string;
+  apiB?: BenchOptionValues["api"];
   modelB?: string;
   keyB?: string;
   extraBodyB?: string;
@@ -41,6 +42,7 @@ export function createCompareCommand(): Command {
   return addBenchOptions(command)
     .optionsGroup("Side B (what is not given is as for A):")
     .option("--url-b <url>", "address of server B")
+    .addOption(new Option("--api-b <api>", "endpoint of B").choices(APIS))
     .option("--model-b <name>", "model of B")
     .option("--key-b <key>", "API key of B")
     .option("--extra-body-b <json>", "JSON object merged into B's requests instead of --extra-body")
@@ -86,11 +88,12 @@ export async function compareCommand(options: CompareOptionValues): Promise<numb
 /** On one server B's prompts get other words: else it would find A's in the prefix cache. */
 function optionsOfB(options: CompareOptionValues, textSeed: number): BenchOptionValues {
   const isSameServer = (options.urlB ?? options.url) === options.url;
-  const { extraBodyB, modelB, keyB } = options;
+  const { extraBodyB, modelB, keyB, apiB } = options;
   return {
     ...options,
     url: options.urlB ?? options.url,
     textSeed: isSameServer ? deriveSeed(textSeed, "B") : textSeed,
+    ...(apiB === undefined ? {} : { api: apiB }),
     ...(modelB === undefined ? {} : { model: modelB }),
     ...(keyB === undefined ? {} : { key: keyB }),
     ...(extraBodyB === undefined ? {} : { extraBody: extraBodyB }),

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import type { BenchOptionValues } from "../bench-options.ts";
 import type { BenchData } from "../run-benchmark.ts";
 
+import { baselineNotes } from "../compare/baseline-notes.ts";
 import { FAIL_IF_HELP, judge, outcomeText, parseFailConditions } from "../compare/fail-condition.ts";
 import { benchResult, type BenchResult } from "../report/bench-result.ts";
 import { writeHtmlReport } from "../report/html-report.ts";
@@ -52,6 +53,8 @@ export async function runCommand(options: RunOptionValues): Promise<number> {
   const result = benchResult({ config, data, server, date });
   await writeOutputs(options, data, result);
   console.log(summaryText(result));
+  const notes = baseline === null ? [] : baselineNotes(result, baseline);
+  if (notes.length > 0) console.log(`\n${notes.join("\n")}`);
   const outcomes = judge(conditions, result, baseline);
   if (outcomes.length > 0) console.log(`\n${outcomes.map(outcomeText).join("\n")}`);
   return exitCode(result, { hasRegression: outcomes.some(({ failed }) => failed), strict: options.strict });

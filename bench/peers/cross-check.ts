@@ -25,6 +25,7 @@ import { readResult } from "../report/result-file.ts";
 const MAX_DIFFERENCE = 0.1;
 
 interface GuidellmReport {
+  metadata?: { guidellm_version?: string };
   benchmarks: { metrics: Record<string, { successful: { median: number; count: number } }> }[];
 }
 
@@ -75,7 +76,9 @@ function compare(options: { ours: string; theirs: string; out: string }): void {
     const numbers = `${oursMs.toFixed(2)} ms, guidellm ${theirsMs.toFixed(2)} ms, ${(difference * 100).toFixed(1)} %`;
     console.log(`${agrees ? "ok  " : "FAIL"} ${name}: ${numbers}`);
   }
-  const record = { date: ours.date, server: ours.server, machine: machineFacts(), config: ours.config, rows };
+  const { date, server, config } = ours;
+  const guidellm = theirs.metadata?.guidellm_version ?? null;
+  const record = { date, server, machine: machineFacts(), config, guidellm, rows };
   writeFileSync(options.out, `${JSON.stringify(record, null, 2)}\n`);
   process.exitCode = rows.every(({ agrees }) => agrees) ? 0 : 1;
 }

@@ -121,9 +121,12 @@ export class LiveView implements BenchObserver {
   }
 
   #clock(nowMs: number): string {
-    const seconds = ((nowMs - this.#startMs) / 1000).toFixed(0);
-    const total = this.#durationMs === null ? "" : `/${(this.#durationMs / 1000).toFixed(0)}`;
-    return `${this.#runLabel}${seconds}${total} s`;
+    const seconds = (ms: number): string => (ms / 1000).toFixed(0);
+    const elapsedMs = nowMs - this.#startMs;
+    const totalMs = this.#durationMs;
+    if (totalMs === null) return `${this.#runLabel}${seconds(elapsedMs)} s`;
+    const drain = elapsedMs <= totalMs ? "" : ` + ${seconds(elapsedMs - totalMs)} s drain`;
+    return `${this.#runLabel}${seconds(Math.min(elapsedMs, totalMs))}/${seconds(totalMs)} s${drain}`;
   }
 
   #counts(): string {

@@ -3,10 +3,12 @@ import { describe, it } from "node:test";
 
 import fc from "fast-check";
 
+import { baselineNotes } from "../../bench/compare/baseline-notes.ts";
 import { configFromArguments } from "../../bench/config-from-arguments.ts";
 import { timeSeries } from "../../bench/measure/time-series.ts";
 import { PEER_WORKLOADS, sized, workloadArguments } from "../../bench/peers/peer-workloads.ts";
 import { peerTable } from "../../bench/peers/peer-table.ts";
+import type { BenchResult } from "../../bench/report/bench-result.ts";
 import { furtherTables } from "../../bench/report/html-tables.ts";
 import { inLanes } from "../../bench/report/lanes.ts";
 import { summaryText } from "../../bench/report/summary-text.ts";
@@ -74,6 +76,21 @@ describe("the tables of a report", () => {
     for (const line of tables) assert.ok(line.length <= 100, line);
     for (const name of ["TTFT", "ITL", "throughput", "goodput", "fairness", "stall", "lag"])
       assert.match(text, new RegExp(`^${name} +[A-Z]`, "m"));
+  });
+});
+
+describe("a baseline", () => {
+  it("that was taken otherwise is named, another seed of the run's words is no difference", () => {
+    const now = benchResultOf(steadyRun(50));
+    const { config } = now;
+    const read = (result: BenchResult): BenchResult => JSON.parse(JSON.stringify(result)) as BenchResult;
+    assert.deepEqual(baselineNotes(now, read({ ...now, config: { ...config, textSeed: 9 } })), []);
+    const load = { ...config.load, shape: { kind: "steady", rate: 11 } as const };
+    const other = { ...now, config: { ...config, load }, machine: { ...now.machine, cores: 99 } };
+    assert.deepEqual(baselineNotes(now, read(other)), [
+      "note: the baseline was taken with another load",
+      "note: the baseline was taken with another machine",
+    ]);
   });
 });
 

@@ -156,6 +156,15 @@ describe("the live view", () => {
     }
   });
 
+  it("tells the time of sending from that of draining", () => {
+    let [nowMs, written] = [0, ""];
+    const view = new LiveView({ write: (text) => (written += text) }, () => nowMs);
+    view.onRunStart(0, { ...BENCH_CONFIG, load: { ...BENCH_CONFIG.load, durationMs: 6000 } });
+    for (nowMs = 5000; nowMs <= 10_000; nowMs += 5000)
+      view.onProgress({ numSent: 1, numInFlight: 1, numTokens: 1 });
+    assert.match(written, /^5\/6 s {2}sent 1.*\n6\/6 s \+ 4 s drain {2}sent 1/);
+  });
+
   it("scales sparklines to their largest value", () => {
     assert.equal(sparkline([0, 4, 8]), "▁▅█");
   });

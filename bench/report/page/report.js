@@ -249,7 +249,7 @@
     const order = data.outputTokensPerSecond.map((_, index) => index);
     order.sort((a, b) => data.outputTokensPerSecond[a] - data.outputTokensPerSecond[b]);
     const sorted = (values) => order.map((index) => values[index]);
-    lineChart(section("Latency against throughput", "The bend is where the server saturates."), {
+    lineChart(section("Latency against throughput", "The bend is where the server saturates.", true), {
       x: { label: "output tokens/s", format: trim },
       y: { format: milliseconds, log: true },
       lines: [{ label: "TTFT p99" }, { label: "ITL p99" }],
