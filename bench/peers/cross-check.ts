@@ -11,7 +11,9 @@
  *   npm run bench:cross-check -- compare --ours ours.json --theirs guidellm.json --out record.json
  *
  * Options of guidellm are those of 0.8; older versions name them otherwise. Each tool should run twice in
- * turn with its own prompts (--seed): a prompt that the other tool has sent is in the server's cache.
+ * turn (compare takes several files of each) with its own prompts (--seed): a prompt that the other tool has
+ * sent is in the server's cache. On one machine give server and tools cores of their own (taskset): guidellm
+ * takes so much CPU that it slows a server which it shares them with.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 
@@ -19,6 +21,7 @@ import { Command } from "commander";
 
 import { seededWords } from "../load/prompt-writer.ts";
 import { machineFacts } from "../report/machine-facts.ts";
+import type { BenchResult } from "../report/bench-result.ts";
 import { readResult } from "../report/result-file.ts";
 
 /** The largest difference between the two tools that still counts as agreement. */
@@ -55,29 +58,29 @@ function writePrompts({ out, count, words, outputTokens, seed }: PromptOptions):
   writeFileSync(out, `${lines.join("\n")}\n`);
 }
 
-function compare(options: { ours: string; theirs: string; out: string }): void {
-  const ours = readResult(options.ours);
-  const theirs = JSON.parse(readFileSync(options.theirs, "utf8")) as GuidellmReport;
-  const metrics = theirs.benchmarks[0]?.metrics ?? {};
+const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** Medians of several runs of each tool are averaged: run in turn, both then saw the same machine. */
+function compare(options: { ours: string[]; theirs: string[]; out: string }): void {
+  const ours = options.ours.map(readResult);
+  const theirs = options.theirs.map((path) => JSON.parse(readFileSync(path, "utf8")) as GuidellmReport);
   const rows = COMPARED.map(({ name, ours: latency, theirs: metric }) => {
-    const [a, b] = [
-      ours.latency[latency]?.p50 ?? Number.NaN,
-      metrics[metric]?.successful.median ?? Number.NaN,
-    ];
-    return {
-      name,
-      oursMs: a,
-      theirsMs: b,
-      difference: a / b - 1,
-      agrees: Math.abs(a / b - 1) <= MAX_DIFFERENCE,
-    };
+    const oursRunsMs = ours.map((result) => result.latency[latency]?.p50 ?? Number.NaN);
+    const theirsRunsMs = theirs.map(
+      ({ benchmarks }) => benchmarks[0]?.metrics[metric]?.successful.median ?? Number.NaN,
+    );
+    const [oursMs, theirsMs] = [mean(oursRunsMs), mean(theirsRunsMs)];
+    const difference = oursMs / theirsMs - 1;
+    const agrees = Math.abs(difference) <= MAX_DIFFERENCE;
+    return { name, oursMs, theirsMs, difference, agrees, oursRunsMs, theirsRunsMs };
   });
   for (const { name, oursMs, theirsMs, difference, agrees } of rows) {
     const numbers = `${oursMs.toFixed(2)} ms, guidellm ${theirsMs.toFixed(2)} ms, ${(difference * 100).toFixed(1)} %`;
     console.log(`${agrees ? "ok  " : "FAIL"} ${name}: ${numbers}`);
   }
-  const { date, server, config } = ours;
-  const guidellm = theirs.metadata?.guidellm_version ?? null;
+  const { date, server, config } = ours[0] as BenchResult;
+  const guidellm = theirs[0]?.metadata?.guidellm_version ?? null;
   const record = { date, server, machine: machineFacts(), config, guidellm, rows };
   writeFileSync(options.out, `${JSON.stringify(record, null, 2)}\n`);
   process.exitCode = rows.every(({ agrees }) => agrees) ? 0 : 1;
@@ -94,8 +97,8 @@ program
   .action(writePrompts);
 program
   .command("compare")
-  .requiredOption("--ours <file>", "a --json result of headway bench")
-  .requiredOption("--theirs <file>", "guidellm's JSON report")
+  .requiredOption("--ours <files...>", "--json results of headway bench")
+  .requiredOption("--theirs <files...>", "guidellm's JSON reports")
   .requiredOption("--out <file>", "record to write")
   .action(compare);
 program.parse();
