@@ -1,4 +1,5 @@
 import { fork, type ChildProcess } from "node:child_process";
+import { Outbox } from "./outbox.ts";
 import type { FromEngine, ToEngine } from "./protocol.ts";
 
 /** How an engine process ended. */
@@ -21,7 +22,7 @@ export interface EngineChildOptions {
 /** One engine process. Outgoing work of one event-loop turn travels in one message. */
 export class EngineChild {
   readonly #process: ChildProcess;
-  #outbox: MutableToEngine = {};
+  readonly #outbox = new Outbox();
   #isFlushDue = false;
 
   constructor(options: EngineChildOptions) {
@@ -51,11 +52,7 @@ export class EngineChild {
   }
 
   post(message: ToEngine): void {
-    if (message.submit) (this.#outbox.submit ??= []).push(...message.submit);
-    if (message.abort) (this.#outbox.abort ??= []).push(...message.abort);
-    if (message.pause) (this.#outbox.pause ??= []).push(...message.pause);
-    if (message.resume) (this.#outbox.resume ??= []).push(...message.resume);
-    if (message.snapshot) (this.#outbox.snapshot ??= []).push(...message.snapshot);
+    this.#outbox.add(message);
     if (this.#isFlushDue) return;
     this.#isFlushDue = true;
     setImmediate(() => {
@@ -79,9 +76,7 @@ export class EngineChild {
 
   #flush(): void {
     this.#isFlushDue = false;
-    const message = this.#outbox;
-    this.#outbox = {};
-    this.#sendNow(message);
+    this.#sendNow(this.#outbox.take());
   }
 
   #sendNow(message: ToEngine): void {
@@ -93,14 +88,6 @@ export class EngineChild {
     return this.#process.exitCode !== null || this.#process.signalCode !== null;
   }
 }
-
-type MutableToEngine = {
-  submit?: NonNullable<ToEngine["submit"]>[number][];
-  abort?: string[];
-  pause?: string[];
-  resume?: string[];
-  snapshot?: number[];
-};
 
 function forEachLine(stream: NodeJS.ReadableStream | null, onLine: (line: string) => void): void {
   let rest = "";

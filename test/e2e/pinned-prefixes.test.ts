@@ -37,6 +37,12 @@ async function complete(server: RunningServer, prompt: string): Promise<Answer> 
   return (await post(server, "/v1/completions", { prompt, max_tokens: 8, temperature: 0 })) as Answer;
 }
 
+/** Files of prefixes that are kept on disk. */
+function numFiles(cache: string): number {
+  const folder = join(cache, "prefixes");
+  return existsSync(folder) ? readdirSync(folder, { recursive: true }).filter(isFile).length : 0;
+}
+
 const isFile = (name: string | Buffer): boolean => String(name).endsWith(".kv");
 const numCached = (answer: Answer): number => answer.usage.prompt_tokens_details.cached_tokens;
 
@@ -71,6 +77,17 @@ describe("a pinned prefix", () => {
     await second.close(0);
   });
 
+  it("is kept no longer once it is deleted", async () => {
+    const cache = temporaryFolder();
+    const server = await startRealServer({ cache });
+    const { id } = (await post(server, "/v1/prefixes", { prompt: story, ttl: 3600 })) as { id: string };
+    await eventually(async () => numFiles(cache) > 0);
+    const deletion = await fetch(`${server.url}/v1/prefixes/${id}`, { method: "DELETE" });
+    assert.equal(deletion.status, 200);
+    await eventually(async () => numFiles(cache) === 0);
+    await server.close(0);
+  });
+
   it(
     "is found again by the engine that follows one that was killed",
     { skip: process.platform !== "linux" && "reads /proc" },
@@ -78,9 +95,7 @@ describe("a pinned prefix", () => {
       const cache = temporaryFolder();
       const server = await startRealServer({ cache });
       await post(server, "/v1/prefixes", { prompt: story, ttl: 3600 });
-      const numFiles = (): number =>
-        readdirSync(join(cache, "prefixes"), { recursive: true }).filter(isFile).length;
-      await eventually(async () => existsSync(join(cache, "prefixes")) && numFiles() > 0);
+      await eventually(async () => numFiles(cache) > 0);
       for (const pid of childPids("engine-main")) process.kill(pid, "SIGKILL");
       await eventually(
         async () => (await readMetric(server.url, "headway_engine_restarts_total")) > 0,

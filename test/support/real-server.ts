@@ -1,8 +1,7 @@
-import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import path from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { serve, type RunningServer } from "../../src/serve.ts";
+import { temporaryFolder } from "./temporary-folder.ts";
 
 /**
  * The whole server on the embedded demo model and a free port. One compute thread: tests share the machine with
@@ -12,7 +11,7 @@ export async function startRealServer(flags: Record<string, unknown> = {}): Prom
   const config = loadConfig({
     // What other runs learned about step times must not steer this one.
     flags: {
-      cache: mkdtempSync(path.join(tmpdir(), "headway-test-")),
+      cache: flags["cache"] ?? temporaryFolder(),
       model: "demo",
       port: "0",
       threads: "1",
