@@ -20,6 +20,8 @@ const DEFAULT_MAX_NUM_SEQS = { cpu: 16, gpu: 64 } as const;
 const TYPICAL_REQUEST_TOKENS = 2048;
 /** Part of the free RAM that the pool may take unasked. */
 const DEFAULT_RAM_SHARE = 0.25;
+/** Part that it may take at most: a machine without any free RAM kills the engine, or stalls. */
+const MAX_RAM_SHARE = 0.9;
 const MIB = 2 ** 20;
 
 /** The facts of a model that decide its memory. */
@@ -165,10 +167,10 @@ function poolSize(options: MemoryPlanOptions, costs: Costs, maxNumSeqs: number):
     floorToGrain(Math.max(0, bytes) / (costs.bytesPerToken + costs.computeBytesPerToken));
   if (options.kvMemoryBytes !== null) {
     const asked = floorToGrain(options.kvMemoryBytes / costs.bytesPerToken);
-    const most = fitting(freeBytes);
+    const most = fitting(options.isGpu ? freeBytes : MAX_RAM_SHARE * freeBytes);
     return asked <= most
       ? { numTokens: asked, reason: "as asked" }
-      : { numTokens: most, reason: "all that is free, which is less than asked" };
+      : { numTokens: most, reason: "what the free memory allows, which is less than asked" };
   }
   const longest = maxModelLen ?? trainedLength(options.shape);
   if (options.isGpu) {

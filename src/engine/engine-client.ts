@@ -116,10 +116,12 @@ export class EngineClient implements Engine, GenerationPort {
     return this.#supervisor.lastStepAgeMs();
   }
 
+  /** As of the latest step, but what came since counts as waiting; between two engines everything unfinished does. */
   stats(): SchedulerStats {
-    if (this.#supervisor.state === "ready") return this.#stats;
-    // Between two engines everything unfinished waits.
-    return { ...this.#stats, numRunning: 0, numWaiting: this.#ledger.size };
+    const isUp = this.#supervisor.state === "ready";
+    const numRunning = isUp ? this.#stats.numRunning : 0;
+    const numWaiting = isUp ? this.#stats.numWaiting : 0;
+    return { ...this.#stats, numRunning, numWaiting: Math.max(numWaiting, this.#ledger.size - numRunning) };
   }
 
   queue(): QueueState {

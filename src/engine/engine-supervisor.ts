@@ -188,8 +188,9 @@ export class EngineSupervisor {
 
   #giveUp(reason: string): void {
     this.#state = "failed";
-    this.#options.logger.error(reason);
-    this.#startup?.reject(new EngineStartError(reason));
+    // Who waits for the first start tells the reason; later nobody else does.
+    if (this.#startup === null) this.#options.logger.error(reason);
+    else this.#startup.reject(new EngineStartError(reason));
     this.#startup = null;
     this.#options.onGivenUp();
   }

@@ -53,7 +53,7 @@ test("the OpenAPI document names every endpoint once", async (t) => {
   const { app } = await createTestServer(t);
   const document = (await app.inject({ url: "/openapi.json" })).json<{
     openapi: string;
-    paths: Record<string, Record<string, { requestBody?: object }>>;
+    paths: Record<string, Record<string, { requestBody?: object; security?: object[] }>>;
   }>();
   assert.equal(document.openapi, "3.1.0");
   const paths = Object.keys(document.paths);
@@ -61,6 +61,8 @@ test("the OpenAPI document names every endpoint once", async (t) => {
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/models",
+    "/v1/models/{id}",
+    "/v1/ws",
     "/health",
     "/metrics",
     "/tokenize",
@@ -68,7 +70,9 @@ test("the OpenAPI document names every endpoint once", async (t) => {
     assert.ok(paths.includes(path), path);
   }
   assert.ok(!paths.includes("/chat/completions"));
-  assert.ok(document.paths["/v1/chat/completions"]?.["post"]?.requestBody !== undefined);
+  const chat = document.paths["/v1/chat/completions"]?.["post"];
+  assert.ok(chat?.requestBody !== undefined && chat.security === undefined);
+  assert.deepEqual(document.paths["/health"]?.["get"]?.security, []);
 });
 
 test("the model's card", async (t) => {

@@ -59,6 +59,17 @@ test("with little RAM the pool is a quarter of what is free, and requests are as
   assert.match(plan.reason, /cgroup limit/);
 });
 
+test("a pool that is asked for leaves a part of the RAM alone", () => {
+  const memory = { freeBytes: 4 * GIB, totalBytes: 8 * GIB, source: "RAM" };
+  const plan = planMemory(planOptions({ memory, kvMemoryBytes: 900 * GIB }));
+  assert.ok(plan.kvBytes + plan.computeBytes <= 3.7 * GIB && plan.kvBytes > 3 * GIB);
+  assert.match(plan.reason, /less than asked/);
+  assert.equal(
+    planMemory(planOptions({ memory, kvMemoryBytes: 2 * GIB })).kvBytes,
+    2 * GIB - ((2 * GIB) % (256 * 23_040)),
+  );
+});
+
 test("on a GPU the pool takes the allowed share, less what must stay free", () => {
   const memory = { freeBytes: 70 * GIB, totalBytes: 80 * GIB, source: "H100" };
   const big = { ...shape, numKvHeadsPerLayer: Array.from({ length: 32 }, () => 8), contextLength: 131_072 };

@@ -3,6 +3,7 @@ import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } f
 import { ApiError } from "../api-error.ts";
 import { errorHeaders, toApiError } from "../error-mapping.ts";
 import { discardBody } from "./discard-body.ts";
+import { newRequestId } from "./request-id.ts";
 import { allowedMethods } from "./route-table.ts";
 import type { RouteTable } from "./route-table.ts";
 
@@ -50,6 +51,11 @@ export function onClientError(error: ConnectionError, socket: Socket): void {
     "Malformed HTTP request.",
   ];
   const body = JSON.stringify(new ApiError(message, { status, code: "bad_request" }).toBody());
-  const headers = `Content-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close`;
+  const headers = [
+    `X-Request-Id: ${newRequestId()}`,
+    "Content-Type: application/json",
+    `Content-Length: ${body.length}`,
+    "Connection: close",
+  ].join("\r\n");
   socket.end(`HTTP/1.1 ${status} ${reason}\r\n${headers}\r\n\r\n${body}`);
 }

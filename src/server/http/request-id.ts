@@ -7,7 +7,9 @@ const echoable = /^[\w.:/+=@-]{1,128}$/;
 /** The caller's X-Request-Id when it is well formed, else a new one. */
 export function requestIdOf(request: IncomingMessage): string {
   const given = request.headers["x-request-id"];
-  return typeof given === "string" && echoable.test(given)
-    ? given
-    : `req_${randomUUID().replaceAll("-", "")}`;
+  return typeof given === "string" && echoable.test(given) ? given : newRequestId();
+}
+
+export function newRequestId(): string {
+  return `req_${randomUUID().replaceAll("-", "")}`;
 }

@@ -14,6 +14,11 @@ export async function registerApiDocs(app: FastifyInstance, version: string): Pr
       components: { securitySchemes: { apiKey: { type: "http", scheme: "bearer" } } },
       security: [{ apiKey: [] }],
     },
+    transform: ({ schema, url, route }) => ({
+      schema: route.config?.isPublic === true ? { ...schema, security: [] } : schema,
+      // The route takes the rest of the path, as ids may hold slashes.
+      url: url.replace("/*", "/:id"),
+    }),
   });
   const open = { isPublic: true };
   app.get(documentPath, { config: open, schema: { hide: true } }, () => app.swagger());
@@ -43,6 +48,8 @@ async function createViewer(): Promise<FastifyInstance> {
       url: documentPath,
       withDefaultFonts: false,
       telemetry: false,
+      // They lead to services of another company.
+      showDeveloperTools: "never",
       agent: { disabled: true },
     },
   });

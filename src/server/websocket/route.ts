@@ -38,7 +38,11 @@ export function registerWebSocketRoute(app: FastifyInstance, context: ServerCont
   app.route({
     method: "GET",
     url: "/v1/ws",
-    schema: { hide: true },
+    schema: {
+      tags: ["Completions"],
+      summary: "Many generations over one WebSocket",
+      description: "Its frames are described in docs/websocket.md.",
+    },
     handler: (_request, reply) => sendApiError(reply.header("upgrade", "websocket"), upgradeRequired()),
     wsHandler: (socket, request) => {
       const transport = request.socket;
