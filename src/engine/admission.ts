@@ -19,6 +19,8 @@ export interface AdmissionState {
   readonly model: ModelInfo | null;
   readonly queue: WaitingTotals;
   readonly tenantQueue: WaitingTotals;
+  /** Unfinished sequences that have had rows. */
+  readonly numStarted: number;
   /** What would become of the request. */
   readonly prediction: Prediction;
 }
@@ -45,19 +47,26 @@ export function sizeOf({ prompts, numChoices }: GenerationRequest): WaitingTotal
   return { numSequences: prompts.length * numChoices, numTokens: numPromptTokens * numChoices };
 }
 
-function requireRoom(
-  request: GenerationRequest,
-  { queue, tenantQueue, prediction }: AdmissionState,
-  limits: AdmissionLimits,
-): void {
+/**
+ * The bounds hold for what has to wait: sequences for which a row is free start with the next step. A request that
+ * finds nothing before it is let in, however large; it could never get in otherwise.
+ */
+function requireRoom(request: GenerationRequest, state: AdmissionState, limits: AdmissionLimits): void {
+  const { queue, tenantQueue, prediction, numStarted } = state;
+  if (queue.numSequences + numStarted === 0) return;
   const { numSequences, numTokens } = sizeOf(request);
+  const numFreeRows = Math.max(0, (state.model?.maxNumSeqs ?? 0) - numStarted);
+  const numQueuedByOthers = queue.numSequences - tenantQueue.numSequences;
   // By the time that half of the queue has started, a place is likely to be free.
   const halfMs = prediction.queueMs / 2;
-  if (tenantQueue.numSequences + numSequences > (limits.maxQueuedPerTenant ?? Infinity)) {
+  const numFreeForTenant = Math.max(0, numFreeRows - numQueuedByOthers);
+  const numWaitingOfTenant = tenantQueue.numSequences + numSequences - numFreeForTenant;
+  if (numWaitingOfTenant > (limits.maxQueuedPerTenant ?? Infinity)) {
     const message = "Too many of your requests are waiting. Try again later.";
     throw new GenerationError("rate_limit_exceeded", message, retryAfterMs(halfMs), "tenant_queue");
   }
-  if (queue.numSequences + numSequences > limits.maxQueuedSequences) throw full("queue_requests", halfMs);
+  const numWaiting = queue.numSequences + numSequences - numFreeRows;
+  if (numWaiting > limits.maxQueuedSequences) throw full("queue_requests", halfMs);
   if (queue.numTokens + numTokens > limits.maxQueuedTokens) throw full("queue_tokens", halfMs);
 }
 

@@ -190,10 +190,12 @@ export class EngineClient implements Engine, GenerationPort {
   #admit(request: GenerationRequest): void {
     const { tenantId, priority, maxTokens } = request;
     const { numSequences, numTokens: numPromptTokens } = sizeOf(request);
+    const queue = this.#ledger.waiting.totals;
     const state = {
       engineState: this.state,
       model: this.model,
-      queue: this.#ledger.waiting.totals,
+      queue,
+      numStarted: this.#ledger.size - queue.numSequences,
       tenantQueue: this.#ledger.waiting.totalsOf(tenantId),
       prediction: this.forecast({ tenantId, priority, numSequences, numPromptTokens, maxTokens }),
     };

@@ -213,12 +213,13 @@ describe("EngineClient", () => {
 
   it("refuses beyond the queue's bound", async () => {
     const { client, observer } = createClient({ stepMs: 5 }, 10);
-    await client.start();
+    const { maxNumSeqs } = await client.start();
     const accepted: RecordingSink[] = [];
     const refuse = (): void => {
       accepted.push(run(client, { maxTokens: 3 }));
     };
-    for (let index = 0; index < 10; index++) refuse();
+    for (let index = 0; index < maxNumSeqs + 10; index++) refuse();
+    assert.equal(client.stats().numWaiting, maxNumSeqs + 10);
     assert.throws(refuse, (error) => error instanceof GenerationError && error.code === "overloaded");
     assert.deepEqual(observer.refusals, ["queue_requests"]);
     await Promise.all(accepted.map((sink) => sink.done));

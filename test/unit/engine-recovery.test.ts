@@ -9,6 +9,7 @@ import {
   type AdmissionState,
 } from "../../src/engine/admission.ts";
 import { GenerationError, type GenerationRequest } from "../../src/engine/generation.ts";
+import { createFakeModelInfo } from "../../models/fake-model-runner.ts";
 import { createGenerationRequest } from "../support/engine-builders.ts";
 
 describe("Isolation", () => {
@@ -57,6 +58,7 @@ describe("admit", () => {
     model: null,
     queue: { numSequences: 3, numTokens: 100 },
     tenantQueue: { numSequences: 3, numTokens: 100 },
+    numStarted: 1,
     prediction: { queueMs: 0, ttftMs: 0, tpotMs: 0, totalMs: 0 },
   };
   const limits = { maxQueuedSequences: 4, maxQueuedTokens: 110 };
@@ -77,6 +79,44 @@ describe("admit", () => {
     );
     assert.equal(
       codeOf(() => admit(createGenerationRequest({ numChoices: 2 }), state, limits)),
+      "overloaded",
+    );
+  });
+
+  it("does not count as waiting what a free row takes", () => {
+    const model = createFakeModelInfo({ maxNumSeqs: 4 });
+    const request = createGenerationRequest({ numChoices: 4 });
+    const roomy = { ...limits, maxQueuedTokens: 1000 };
+    const fourStarted = { ...state, model, numStarted: 4 };
+    assert.equal(
+      codeOf(() => admit(request, { ...state, model }, roomy)),
+      null,
+    );
+    assert.equal(
+      codeOf(() => admit(request, fourStarted, roomy)),
+      "overloaded",
+    );
+    // Rows that other tenants wait for are not free for this one.
+    const tenantQueue = { numSequences: 1, numTokens: 10 };
+    const perTenant = { ...roomy, maxQueuedSequences: 100, maxQueuedPerTenant: 4 };
+    const refusal = codeOf(() => admit(request, { ...state, model, tenantQueue }, perTenant));
+    assert.equal(refusal, null);
+    const stricter = { ...perTenant, maxQueuedPerTenant: 3 };
+    assert.equal(
+      codeOf(() => admit(request, { ...state, model, tenantQueue }, stricter)),
+      "rate_limit_exceeded",
+    );
+  });
+
+  it("lets a request in that is larger than the queue when nothing is before it", () => {
+    const nothing = { numSequences: 0, numTokens: 0 };
+    const idle = { ...state, queue: nothing, tenantQueue: nothing, numStarted: 0 };
+    assert.equal(
+      codeOf(() => admit(createGenerationRequest({ numChoices: 50 }), idle, limits)),
+      null,
+    );
+    assert.equal(
+      codeOf(() => admit(createGenerationRequest({ numChoices: 50 }), { ...idle, numStarted: 1 }, limits)),
       "overloaded",
     );
   });
