@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import os from "node:os";
+import { controlGroups } from "./cgroup.ts";
 
 /** Memory of a device or of the machine, in bytes. */
 export interface MemoryAmount {
@@ -9,7 +10,10 @@ export interface MemoryAmount {
   readonly source: string;
 }
 
-/** RAM this process can still take: what the system calls available, bounded by the cgroup's limit. */
+const memoryFilesV1 = { limit: "memory.limit_in_bytes", usage: "memory.usage_in_bytes" };
+const memoryFilesV2 = { limit: "memory.max", usage: "memory.current" };
+
+/** RAM this process can still take: what the system calls available, bounded by the limits of its control groups. */
 export function probeRam(): MemoryAmount {
   const system = systemMemory();
   const group = cgroupMemory();
@@ -22,32 +26,33 @@ function systemMemory(): MemoryAmount {
   return { freeBytes: available ?? os.freemem(), totalBytes: os.totalmem(), source: "RAM" };
 }
 
-/** Page cache counts as used in a cgroup but can be reclaimed, so inactive file pages are added back. */
+/** The tightest of this process's control groups. */
 function cgroupMemory(): MemoryAmount | null {
-  const v2 = readGroup(
-    "/sys/fs/cgroup/memory.max",
-    "/sys/fs/cgroup/memory.current",
-    "/sys/fs/cgroup/memory.stat",
-  );
-  if (v2 !== null) return v2;
-  const base = "/sys/fs/cgroup/memory";
-  return readGroup(`${base}/memory.limit_in_bytes`, `${base}/memory.usage_in_bytes`, `${base}/memory.stat`);
+  const amounts = controlGroups("memory")
+    .map(({ version, read }) => {
+      const files = version === 2 ? memoryFilesV2 : memoryFilesV1;
+      return cgroupAmount(read(files.limit), read(files.usage), read("memory.stat") ?? "");
+    })
+    .filter((amount) => amount !== null);
+  return amounts.sort((a, b) => a.freeBytes - b.freeBytes)[0] ?? null;
 }
 
-function readGroup(limitPath: string, usagePath: string, statPath: string): MemoryAmount | null {
-  const limit = readText(limitPath);
-  const usage = readText(usagePath);
-  if (limit === null || usage === null) return null;
-  return cgroupAmount(limit, usage, readText(statPath) ?? "");
-}
-
-/** Exported for tests. "max", or v1's number beyond all RAM, means no limit. */
-export function cgroupAmount(limitText: string, usageText: string, statText: string): MemoryAmount | null {
+/**
+ * Exported for tests. "max", or v1's number beyond all RAM, means no limit. Page cache counts as used but can be
+ * reclaimed, so inactive file pages are added back.
+ */
+export function cgroupAmount(
+  limitText: string | null,
+  usageText: string | null,
+  statText: string,
+): MemoryAmount | null {
+  if (limitText === null || usageText === null) return null;
   const totalBytes = Number(limitText);
   const usedBytes = Number(usageText);
   if (!Number.isFinite(totalBytes) || totalBytes <= 0 || totalBytes >= 2 ** 60) return null;
-  const reclaimable = Number(/^(?:total_)?inactive_file (\d+)/m.exec(statText)?.[1] ?? 0);
-  const freeBytes = Math.max(0, totalBytes - usedBytes + reclaimable);
+  // Version 1 tells its own group's before those of the whole subtree, which the usage counts.
+  const inactive = /^total_inactive_file (\d+)/m.exec(statText) ?? /^inactive_file (\d+)/m.exec(statText);
+  const freeBytes = Math.max(0, totalBytes - usedBytes + Number(inactive?.[1] ?? 0));
   return { freeBytes, totalBytes, source: "cgroup limit" };
 }
 

@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
 import os from "node:os";
+import { controlGroups } from "./cgroup.ts";
 
 /**
- * Cores this process may keep busy: the affinity mask, bounded by the cgroup's CPU quota.
+ * Cores this process may keep busy: the affinity mask, bounded by the CPU quota of its control groups.
  * ggml spins at its barriers, so one thread more than that is fatal for speed.
  */
 export function usableCores(): number {
@@ -11,25 +11,20 @@ export function usableCores(): number {
   return Math.max(1, quota === null ? cores : Math.min(cores, Math.floor(quota)));
 }
 
-/** Cores granted by cgroup v2 (cpu.max: "quota period") or v1, or null for no limit. */
+/** Cores that the tightest of this process's control groups grants, or null for no limit. */
 function readCpuQuota(): number | null {
-  const v2 = readText("/sys/fs/cgroup/cpu.max");
-  if (v2 !== null) return parseCpuMax(v2);
-  const quota = readText("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
-  const period = readText("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-  return quota === null || period === null ? null : parseCpuMax(`${quota} ${period}`);
+  const quotas = controlGroups("cpu").map(({ version, read }) =>
+    parseCpuMax(
+      version === 2 ? (read("cpu.max") ?? "") : `${read("cpu.cfs_quota_us")} ${read("cpu.cfs_period_us")}`,
+    ),
+  );
+  const limits = quotas.filter((quota) => quota !== null);
+  return limits.length === 0 ? null : Math.min(...limits);
 }
 
+/** "quota period", as in version 2's cpu.max; anything else means no limit. */
 export function parseCpuMax(text: string): number | null {
   const [quota, period] = text.trim().split(/\s+/).map(Number);
   if (quota === undefined || period === undefined) return null;
   return quota > 0 && period > 0 ? quota / period : null;
-}
-
-function readText(path: string): string | null {
-  try {
-    return readFileSync(path, "utf8").trim();
-  } catch {
-    return null;
-  }
 }

@@ -17,6 +17,8 @@ export interface CreateEngineOptions {
   readonly text: Promise<TextPool>;
   readonly observer: EngineObserver;
   readonly logger: Logger;
+  /** Takes the share of the model that is loaded. */
+  readonly onLoadProgress: (share: number) => void;
 }
 
 const ENGINE_ENTRY = fileURLToPath(new URL("./engine/engine-main.js", import.meta.url));
@@ -49,6 +51,7 @@ export function createEngine(options: CreateEngineOptions): EngineClient {
       now: monotonicMs,
       hangTimeoutMs,
       maxFruitlessRestarts: config.maxEngineRestarts,
+      onLoadProgress: options.onLoadProgress,
     },
   });
 }

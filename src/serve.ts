@@ -7,6 +7,7 @@ import type { ModelInfo } from "../models/model-info.ts";
 import { resolveModel } from "../models/store/resolve.ts";
 import type { ResolvedModel } from "../models/store/resolved-model.ts";
 import { usableCores } from "../models/usable-cores.ts";
+import { showLoadProgress } from "./cli/load-progress.ts";
 import { createProgressSink } from "./cli/models-progress.ts";
 import { headwayVersion } from "./cli/package-file.ts";
 import { ConfigError } from "./config/config-error.ts";
@@ -38,16 +39,18 @@ export interface RunningServer {
 /** Brings up the whole server: model, engine, text pool, HTTP. Rejects with one sentence when that cannot be. */
 export async function serve(config: Config, { signal, print }: ServeOptions): Promise<RunningServer> {
   const logger = pino({ level: config.logLevel }, pino.destination({ dest: 2, sync: false }));
+  const progress = createProgressSink(process.stderr);
   const resolved = await resolveModel(config.model, {
-    progress: createProgressSink(process.stderr),
+    progress,
     signal: signal ?? new AbortController().signal,
     offline: config.offline,
     ...(config.cacheDir !== null && { cacheDir: config.cacheDir }),
   });
   if (resolved.fallbackReason !== null) print(resolved.fallbackReason);
   // Damaged and hostile files are refused here, before any native code sees them.
-  await readGgufFacts(resolved.path, signal === undefined ? {} : { signal });
-  const { engine, text, telemetry } = await startModel({ config, resolved, logger, signal });
+  const { weightsBytes } = await readGgufFacts(resolved.path, signal === undefined ? {} : { signal });
+  const onLoadProgress = showLoadProgress(progress, resolved.name, weightsBytes);
+  const { engine, text, telemetry } = await startModel({ config, resolved, logger, signal, onLoadProgress });
   try {
     signal?.throwIfAborted();
     const app = await buildApp({
@@ -80,10 +83,12 @@ interface StartModelOptions {
   readonly resolved: ResolvedModel;
   readonly logger: Logger;
   readonly signal: AbortSignal | undefined;
+  readonly onLoadProgress: (share: number) => void;
 }
 
 /** Engine and text pool load side by side; where both fail, the engine knows better why. */
-async function startModel({ config, resolved, logger, signal }: StartModelOptions): Promise<ServingModel> {
+async function startModel(options: StartModelOptions): Promise<ServingModel> {
+  const { config, resolved, logger, signal } = options;
   const telemetry = new Telemetry(servedName(config, resolved));
   const startingText = startText(config, resolved);
   startingText.catch(() => {});
@@ -94,6 +99,7 @@ async function startModel({ config, resolved, logger, signal }: StartModelOption
     text: startingText,
     observer: telemetry.engine,
     logger,
+    onLoadProgress: options.onLoadProgress,
   });
   const stop = (): void => void engine.close(0);
   try {

@@ -36,7 +36,8 @@ export class EngineChild {
     this.#process.on("message", (message) => {
       options.onMessage(message as FromEngine);
     });
-    this.#process.once("exit", (code, signal) => {
+    // Not `exit`: the last words of the native code come after that.
+    this.#process.once("close", (code, signal) => {
       options.onExit({ code, signal });
     });
     // Spawn and send failures also end in `exit`, which is where they are handled.

@@ -43,6 +43,8 @@ export class EngineSupervisor {
   #restartTimer: NodeJS.Timeout | null = null;
   #watchdog: NodeJS.Timeout | null = null;
   #refusal: string | null = null;
+  /** What native code printed that may tell why it ended. */
+  #complaint: string | null = null;
   #isIdle = true;
   #wasHung = false;
 
@@ -122,6 +124,7 @@ export class EngineSupervisor {
         this.#onExit(exit);
       },
       onOutput: (line) => {
+        if (/assert|error|fatal/i.test(line)) this.#complaint ??= line;
         this.#options.logger.debug(`engine: ${line}`);
       },
     });
@@ -134,7 +137,7 @@ export class EngineSupervisor {
         this.#options.onLoadProgress?.(message.progress);
         break;
       case "log":
-        this.#options.logger[message.level](message.message);
+        this.#log(message.level, message.message);
         break;
       case "ready":
         this.#onReady(message);
@@ -152,6 +155,12 @@ export class EngineSupervisor {
     this.#options.onMessage(message);
   }
 
+  /** An error that ends the first start comes back in its one sentence. */
+  #log(level: keyof SupervisorLogger, message: string): void {
+    const isToldLater = level === "error" && this.#startup !== null;
+    this.#options.logger[isToldLater ? "debug" : level](message);
+  }
+
   #onReady(message: Extract<FromEngine, { type: "ready" }>): void {
     if (this.#state === "stopped") return;
     this.#model = message.info;
@@ -166,7 +175,7 @@ export class EngineSupervisor {
     if (this.#state === "stopped") return;
     const how = exit.signal ?? `exit code ${exit.code}`;
     if (this.#refusal !== null || this.#startup !== null) {
-      this.#giveUp(this.#refusal ?? `The engine process ended while loading the model (${how}).`);
+      this.#giveUp(this.#refusal ?? endedWhileLoading(how, this.#complaint));
       return;
     }
     this.#state = "restarting";
@@ -203,6 +212,12 @@ export class EngineSupervisor {
     this.#wasHung = true;
     this.#child?.kill();
   }
+}
+
+function endedWhileLoading(how: string, complaint: string | null): string {
+  const why = how === "SIGKILL" ? "; systems kill what takes more memory than there is" : "";
+  const said = complaint === null ? "." : `: ${complaint}`;
+  return `The engine process ended while loading the model (${how}${why})${said}`;
 }
 
 /** The first engine could not be brought up: one sentence for the operator. */

@@ -34,3 +34,11 @@ test("an engine that still loads is stopped at once, and its start rejects", asy
   await refused;
   assert.throws(() => process.kill(pid, 0), { code: "ESRCH" });
 });
+
+test("an engine that dies while it loads leaves its last words in the one sentence", async () => {
+  const lastWords = "ggml.c:1: GGML_ASSERT(n > 0) failed";
+  const supervisor = createSupervisor({ stepMs: 0, numBlocks: 16, lastWords });
+  const message = `The engine process ended while loading the model (SIGABRT): ${lastWords}`;
+  await assert.rejects(supervisor.start(), { name: "EngineStartError", message });
+  assert.equal(supervisor.state, "failed");
+});

@@ -1,3 +1,4 @@
+import { writeSync } from "node:fs";
 import { KvCacheManager } from "../../kvcache/kv-cache-manager.ts";
 import { createFakeModelInfo, FakeModelRunner } from "../../models/fake-model-runner.ts";
 import type { Batch } from "../../scheduler/contracts.ts";
@@ -15,9 +16,16 @@ export interface FakeEngineSettings {
   readonly refusal?: string;
   /** Loads for as long as it lives, deaf to everything, as native code is while it reads a large file. */
   readonly neverLoads?: boolean;
+  /** Prints this line while it loads, and aborts. */
+  readonly lastWords?: string;
 }
 
-function createEngine({ stepMs, numBlocks, refusal, neverLoads }: FakeEngineSettings): LoadedEngine {
+function createEngine(settings: FakeEngineSettings): LoadedEngine {
+  const { stepMs, numBlocks, refusal, neverLoads, lastWords } = settings;
+  if (lastWords !== undefined) {
+    writeSync(2, `${lastWords}\n`);
+    process.abort();
+  }
   if (neverLoads === true) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
   if (refusal !== undefined) throw new ModelRefusedError(refusal);
   const { kvPool, ...defaults } = createFakeModelInfo();

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import type { MemoryPlanOptions } from "../../models/memory-plan.ts";
 import { MemoryPlanError, formatMemoryPlan, planMemory } from "../../models/memory-plan.ts";
 import { cgroupAmount, parseMeminfo } from "../../models/memory-probe.ts";
+import { groupFolders } from "../../models/cgroup.ts";
 import { parseCpuMax } from "../../models/usable-cores.ts";
 
 const MIB = 2 ** 20;
@@ -157,7 +158,10 @@ test("the number of streams is a multiple where that is asked for, whatever the 
 test("a cgroup's limit counts, with its reclaimable pages as free; no limit is none", () => {
   const amount = cgroupAmount("1073741824", "805306368", "anon 1\ninactive_file 268435456\n");
   assert.deepEqual(amount, { freeBytes: 512 * MIB, totalBytes: GIB, source: "cgroup limit" });
+  const stat = "inactive_file 1\ntotal_inactive_file 20\n";
+  assert.equal(cgroupAmount("100", "50", stat)?.freeBytes, 70, "version 1 tells both");
   assert.equal(cgroupAmount("max", "1", ""), null);
+  assert.equal(cgroupAmount(null, "1", ""), null);
   assert.equal(cgroupAmount("9223372036854771712", "1", ""), null, "version 1's way to say no limit");
   assert.equal(cgroupAmount("100", "200", "")?.freeBytes, 0);
 });
@@ -174,4 +178,22 @@ test("a CPU quota is cores", () => {
   assert.equal(parseCpuMax("150000 100000"), 1.5);
   assert.equal(parseCpuMax("max 100000"), null);
   assert.equal(parseCpuMax("-1 100000"), null);
+});
+
+test("limits count of the process's own control group and of all above it", () => {
+  const unified = groupFolders("0::/system.slice/headway.service\n", "memory");
+  assert.deepEqual(unified, {
+    version: 2,
+    folders: [
+      "/sys/fs/cgroup/system.slice/headway.service",
+      "/sys/fs/cgroup/system.slice",
+      "/sys/fs/cgroup/",
+    ],
+  });
+  const legacy = groupFolders("9:name=systemd:/\n4:memory:/a\n2:cpu,cpuacct:/b/c\n0::/\n", "cpu");
+  assert.deepEqual(legacy, {
+    version: 1,
+    folders: ["/sys/fs/cgroup/cpu/b/c", "/sys/fs/cgroup/cpu/b", "/sys/fs/cgroup/cpu/"],
+  });
+  assert.deepEqual(groupFolders("", "cpu"), { version: 2, folders: ["/sys/fs/cgroup/"] });
 });
