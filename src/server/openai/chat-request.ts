@@ -34,6 +34,7 @@ export function parseChatRequest(json: unknown, context: ParseContext): ChatRequ
   checkResponseFormat(body.response_format);
   checkTools(body.tools ?? [], body.tool_choice);
   if (body.echo === true) throw unsupportedParameter("echo");
+  if (body.best_of !== undefined && body.best_of !== (body.n ?? 1)) throw unsupportedParameter("best_of");
   const options = parseGenerationOptions(
     body,
     { topLogprobs: parseTopLogprobs(body), promptLogprobs: null },

@@ -1,3 +1,4 @@
+import { StringDecoder } from "node:string_decoder";
 import type { TokenLogprob } from "../../../scheduler/contracts.ts";
 import type { DeliveredToken, PromptTokenLogprob } from "../../engine/generation.ts";
 
@@ -43,6 +44,7 @@ export class LogprobFormat {
     }));
   }
 
+  /** `textOffset` is where the first token stands in the choice's text; below 0 for one that is not part of it. */
   completion(tokens: readonly ScoredToken[], textOffset: number): CompletionLogprobs {
     const logprobs: CompletionLogprobs = {
       tokens: [],
@@ -51,14 +53,21 @@ export class LogprobFormat {
       text_offset: [],
     };
     let offset = textOffset;
+    const decoder = new StringDecoder("utf8");
     for (const token of tokens) {
       logprobs.tokens.push(this.#name(token.tokenId));
       logprobs.token_logprobs.push(token.logprob === null ? null : finite(token.logprob));
       logprobs.top_logprobs.push(token.logprob === null ? null : this.#topByName(token));
-      logprobs.text_offset.push(offset);
-      offset += decodeLossy(token.bytes).length;
+      logprobs.text_offset.push(Math.max(0, offset));
+      offset += decoder.write(Buffer.from(token.bytes)).length;
     }
     return logprobs;
+  }
+
+  /** A prompt that ends with the text that it was made of; the tokenizer may have put a token before it. */
+  prompt(tokens: readonly ScoredToken[], text: string): CompletionLogprobs {
+    const whole = Buffer.concat(tokens.map((token) => token.bytes)).toString("utf8");
+    return this.completion(tokens, text.length - whole.length);
   }
 
   /** The scored tokens of a prompt; `entries` belong to its last tokens, since nothing precedes the first. */

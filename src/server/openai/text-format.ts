@@ -121,7 +121,8 @@ export class TextFormat implements CompletionFormat {
     const promptIndex = this.#promptIndex(choiceIndex);
     const tokenIds = this.#options.prompts[promptIndex]?.tokenIds ?? [];
     const entries = this.#promptLogprobs.get(promptIndex) ?? [];
-    return this.#logprobs.completion(this.#logprobs.promptTokens(tokenIds, entries), 0);
+    const tokens = this.#logprobs.promptTokens(tokenIds, entries);
+    return this.#logprobs.prompt(tokens, this.#echoText(choiceIndex));
   }
 
   #promptIndex(choiceIndex: number): number {

@@ -12,6 +12,7 @@ export const chatCompletionSchema = Type.Object({
   logprobs: Type.Optional(Type.Boolean({ default: false })),
   top_logprobs: Type.Optional(Type.Integer({ minimum: 0, maximum: 20 })),
   echo: Type.Optional(Type.Boolean()),
+  best_of: Type.Optional(Type.Integer({ minimum: 1 })),
   add_generation_prompt: Type.Optional(Type.Boolean({ default: true })),
   continue_final_message: Type.Optional(Type.Boolean({ default: false })),
   chat_template_kwargs: Type.Optional(Type.Record(Type.String(), Type.Unknown())),

@@ -128,6 +128,8 @@ const chatCases: readonly Case[] = [
   ["top_logprobs without logprobs", { top_logprobs: 2 }, invalid("top_logprobs")],
   ["logprobs text", { logprobs: "x" }, invalid("logprobs")],
   ["max_completion_tokens negative", { max_completion_tokens: -1 }, invalid("max_completion_tokens")],
+  ["best_of", { best_of: 100_000 }, unsupported("best_of")],
+  ["best_of as many as n", { best_of: 2, n: 2 }, ok],
   ["tools text", { tools: "x" }, invalid("tools")],
   ["tools empty", { tools: [] }, ok],
   ["tool_choice without tools", { tool_choice: "auto" }, invalid("tool_choice")],
