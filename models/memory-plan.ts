@@ -222,13 +222,21 @@ function explainTooSmall(
   numTokens: number,
   wantedLen: number,
 ): string {
-  const needed = formatBytes(ceilToGrain(wantedLen) * bytesPerToken);
-  const available = formatBytes(options.memory.freeBytes);
-  const advice =
-    numTokens >= MIN_MODEL_LEN
-      ? `--max-model-len ${numTokens} would fit`
-      : `not even ${MIN_MODEL_LEN} tokens fit; use a smaller model or cache type`;
-  return `One request of ${wantedLen} tokens needs ${needed} of KV memory, more than the pool can have (${available} free): ${advice}.`;
+  const neededBytes = ceilToGrain(wantedLen) * bytesPerToken;
+  const { kvMemoryBytes, memory, kvLayout } = options;
+  // The option is what is short, where the machine has the memory.
+  const isOptionShort =
+    kvLayout === "paged" && kvMemoryBytes !== null && neededBytes <= MAX_RAM_SHARE * memory.freeBytes;
+  const available = isOptionShort
+    ? `--kv-memory allows ${formatBytes(kvMemoryBytes)}`
+    : `${formatBytes(memory.freeBytes)} free`;
+  const advice = [
+    ...(isOptionShort ? [`--kv-memory ${Math.ceil(neededBytes / MIB)}MiB`] : []),
+    ...(numTokens >= MIN_MODEL_LEN ? [`--max-model-len ${numTokens}`] : []),
+  ];
+  const hopeless = `not even ${MIN_MODEL_LEN} tokens fit; use a smaller model or cache type`;
+  const end = advice.length > 0 ? `${advice.join(" or ")} would fit` : hopeless;
+  return `One request of ${wantedLen} tokens needs ${formatBytes(neededBytes)} of KV memory, more than the pool can have (${available}): ${end}.`;
 }
 
 /** A file that does not say what it was trained for is not limited by that. */

@@ -97,10 +97,18 @@ test("a plan that cannot hold one request is refused with what would fit", () =>
   const tooLong = planOptions({ kvMemoryBytes: 64 * MIB, maxModelLen: 8192 });
   assert.throws(() => planMemory(tooLong), {
     name: "MemoryPlanError",
-    message: /--max-model-len 2816 would fit/,
+    message: /--kv-memory allows 64.0 MiB.*--kv-memory 180MiB or --max-model-len 2816 would fit/,
   });
   const tooSmall = planOptions({ kvMemoryBytes: MIB });
-  assert.throws(() => planMemory(tooSmall), { name: "MemoryPlanError", message: /not even 256 tokens fit/ });
+  assert.throws(() => planMemory(tooSmall), {
+    name: "MemoryPlanError",
+    message: /--kv-memory 6MiB would fit\.$/,
+  });
+  const memory = { freeBytes: MIB, totalBytes: GIB, source: "RAM" };
+  assert.throws(() => planMemory(planOptions({ memory })), {
+    name: "MemoryPlanError",
+    message: /1.0 MiB free.*not even 256 tokens fit/,
+  });
 });
 
 test("a plan never promises what the memory does not have", () => {
