@@ -5,6 +5,7 @@ import { pino, type Logger } from "pino";
 import { readGgufFacts } from "../models/gguf/read-facts.ts";
 import type { ModelInfo } from "../models/model-info.ts";
 import { resolveModel } from "../models/store/resolve.ts";
+import type { DownloadProgressSink } from "../models/store/progress.ts";
 import type { ResolvedModel } from "../models/store/resolved-model.ts";
 import { usableCores } from "../models/usable-cores.ts";
 import { showLoadProgress } from "./cli/load-progress.ts";
@@ -25,6 +26,8 @@ export interface ServeOptions {
   readonly signal?: AbortSignal;
   /** Shows a line to whoever started the server. */
   readonly print: (line: string) => void;
+  /** Hears of downloads and of the load; the standard error unless given. */
+  readonly progress?: DownloadProgressSink;
 }
 
 export interface RunningServer {
@@ -37,9 +40,9 @@ export interface RunningServer {
 }
 
 /** Brings up the whole server: model, engine, text pool, HTTP. Rejects with one sentence when that cannot be. */
-export async function serve(config: Config, { signal, print }: ServeOptions): Promise<RunningServer> {
+export async function serve(config: Config, options: ServeOptions): Promise<RunningServer> {
+  const { signal, print, progress = createProgressSink(process.stderr) } = options;
   const logger = pino({ level: config.logLevel }, pino.destination({ dest: 2, sync: false }));
-  const progress = createProgressSink(process.stderr);
   const resolved = await resolveModel(config.model, {
     progress,
     signal: signal ?? new AbortController().signal,

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { SILENT_PROGRESS } from "../../models/store/progress.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { serve, type RunningServer } from "../../src/serve.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
@@ -23,7 +24,7 @@ export async function startRealServer(flags: Record<string, unknown> = {}): Prom
     },
     environment: {},
   });
-  return serve(config, { print: () => {} });
+  return serve(config, { print: () => {}, progress: SILENT_PROGRESS });
 }
 
 /** Current value of a series in Prometheus text, summed over its label sets that contain `labels`. */
