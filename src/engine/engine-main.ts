@@ -85,7 +85,7 @@ function keepPrefixes(
   return host.isOn && disk.maxBytes > 0 ? attachDiskTier({ disk, modelPath, runner, host }) : null;
 }
 
-/** Host memory is used where parking a sequence there is cheaper than computing it again. */
+/** Host memory is used where parking a sequence there is cheaper than computing it again, or where it is asked for. */
 function planCache(
   runner: ModelRunner,
   settings: EngineSettings,
@@ -93,7 +93,8 @@ function planCache(
   const { info } = runner;
   const wanted = kvCacheOptions(info, settings, probeRam().freeBytes);
   const cost = wanted.maxHostBlocks === 0 ? null : measureCopyCost(runner, () => performance.now());
-  const isWorthIt = cost !== null && isCopyWorthIt(cost);
+  const isAskedFor = settings.hostMemoryBytes !== null;
+  const isWorthIt = cost !== null && (isAskedFor || isCopyWorthIt(cost));
   const cacheOptions = isWorthIt ? wanted : { ...wanted, maxHostBlocks: 0 };
   return { cacheOptions, note: describeHostTier(info, cacheOptions.maxHostBlocks ?? 0, cost) };
 }

@@ -19,6 +19,7 @@ export async function startRealServer(flags: Record<string, unknown> = {}): Prom
       backend: "cpu",
       // Not what the load of the machine makes of it.
       "kv-layout": "paged",
+      "kv-host-memory": "256MiB",
       "log-level": "silent",
       ...flags,
     },
