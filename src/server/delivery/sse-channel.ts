@@ -43,7 +43,8 @@ export class SseChannel implements EventChannel {
       this.#stopPings();
       this.#backPressure.release();
     });
-    if (options.pingIntervalMs > 0) {
+    // A client that left while its prompt was tokenized closed the response before: nothing would end the pings.
+    if (options.pingIntervalMs > 0 && !this.#response.destroyed) {
       this.#pingTimer = setInterval(() => this.#write(":\n\n"), options.pingIntervalMs);
     }
   }
