@@ -8,13 +8,14 @@ function numTimersOf(response: ServerResponse): number {
   const numTimers = (): number =>
     process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
   const numBefore = numTimers();
-  new SseChannel({
+  const channel = new SseChannel({
     response,
     headers: {},
     limits: { softBytes: 1, hardBytes: 2, maxPausedMs: 1 },
     pingIntervalMs: 60_000,
     flow: { pause() {}, resume() {}, cut() {} },
   });
+  assert.ok(channel instanceof SseChannel);
   return numTimers() - numBefore;
 }
 
