@@ -9,6 +9,9 @@ const MAX_CHUNK = CHUNK_LADDER[CHUNK_LADDER.length - 1]!;
 /** Without a target, decoding streams may slow a prompt's prefill by this factor. */
 const MAX_SLOWDOWN = 1.25;
 
+/** Nor are chunks smaller then: ggml's fast attention kernel on CPU needs so many rows, and deep in a prompt it counts. */
+const MIN_DEFAULT_CHUNK = 64;
+
 /** The default target still holds the chunk it is made for this deep in a prompt; beyond, chunks shrink. */
 const TYPICAL_DEPTH = 2_048;
 
@@ -106,7 +109,7 @@ export class StepTimeModel {
     const limitMsPerToken = (this.prefillMs(MAX_CHUNK, 0) / MAX_CHUNK) * MAX_SLOWDOWN;
     const isWorthIt = (chunk: number): boolean =>
       (decodeMs + this.prefillMs(chunk, 0)) / chunk <= limitMsPerToken;
-    const chunk = CHUNK_LADDER.find(isWorthIt) ?? MAX_CHUNK;
+    const chunk = CHUNK_LADDER.find((size) => size >= MIN_DEFAULT_CHUNK && isWorthIt(size)) ?? MAX_CHUNK;
     return decodeMs + this.prefillMs(chunk, TYPICAL_DEPTH);
   }
 }

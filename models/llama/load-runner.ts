@@ -55,7 +55,7 @@ export interface LayoutKnowledge {
 export interface LoadedRunner {
   readonly runner: LlamaModelRunner;
   readonly plan: MemoryPlan;
-  /** What the layouts cost here, if that was measured. */
+  /** What the layouts cost here, if that was measured now. */
   readonly layoutCosts: LayoutCosts | null;
   /** Lines for the operator: backends passed over, the memory plan. */
   readonly notes: readonly string[];
@@ -116,7 +116,8 @@ export function loadRunner(options: LoadRunnerOptions): LoadedRunner {
     formatMemoryPlan(plan),
     `KV layout ${layout.layout}: ${layout.reason}`,
   ];
-  return { runner, plan, layoutCosts: layout.costs, notes };
+  const wasMeasured = layout.costs !== options.layoutKnowledge?.costs;
+  return { runner, plan, layoutCosts: wasMeasured ? layout.costs : null, notes };
 }
 
 function callRules(

@@ -12,19 +12,29 @@ export interface CalibrationOptions {
   readonly budgetMs: number;
 }
 
-/** Prefill calls on one growing sequence: each rung of the scheduler's ladder, the cheap ones twice. */
-const CHUNKS = [
+/** Prefill calls on one growing sequence: each rung of the scheduler's ladder, the cheap ones first and twice. */
+const SMALL_CHUNKS = [
   { numTokens: 64, numCalls: 2 },
   { numTokens: 16, numCalls: 2 },
   { numTokens: 128, numCalls: 2 },
+] as const;
+const OTHER_CHUNKS = [
   { numTokens: 32, numCalls: 2 },
   { numTokens: 256, numCalls: 1 },
   { numTokens: 512, numCalls: 1 },
 ] as const;
 const ROW_COUNTS = [1, 4, 16, 64, 256] as const;
-const ROWS_BESIDE_LONG = 16;
+/** Sequences that decode with a context of their own, and its length: a block less than the small chunks have computed. */
+const MAX_FILLED_ROWS = 16;
+const FILLED_TOKENS = 400;
+const SLOT = -1;
 /** The first call of a new shape also pays for building its graph. */
 const NUM_DECODE_CALLS = 4;
+
+interface Chunk {
+  readonly numTokens: number;
+  readonly numCalls: number;
+}
 
 /**
  * Teaches the step-time model what calls of this model cost on this machine before anybody waits for them, with a few
@@ -57,24 +67,51 @@ class Calibration {
     for (const numRows of ROW_COUNTS) {
       if (numRows <= maxNumSeqs && this.#hasTime(numRows === ROW_COUNTS[0])) this.#decode(numRows);
     }
-    for (const chunk of CHUNKS) {
-      if (chunk.numTokens <= maxNumBatchedTokens && this.#hasTime(chunk === CHUNKS[0])) this.#prefill(chunk);
-    }
-    // Again beside a long sequence: what idle cells cost decoding rows shows only there.
-    const numRows = Math.min(maxNumSeqs - 1, ROWS_BESIDE_LONG);
-    if (numRows > 0 && this.#hasTime(false)) this.#decode(numRows, 1);
-    this.#clear(0, numRows + 1);
+    const prefill = (chunks: readonly Chunk[]): void => {
+      for (const chunk of chunks) {
+        const isFirst = chunk === SMALL_CHUNKS[0];
+        if (chunk.numTokens <= maxNumBatchedTokens && this.#hasTime(isFirst)) this.#prefill(chunk);
+      }
+    };
+    prefill(SMALL_CHUNKS);
+    if (this.#hasTime(false)) this.#decodeFilled();
+    prefill(OTHER_CHUNKS);
+    this.#clear(0, 1);
+  }
+
+  /**
+   * What the cells in use cost decoding rows shows only where there are many, for which the first sequence is copied:
+   * computing as much would take longer than all the rest.
+   */
+  #decodeFilled(): void {
+    const { capabilities, maxNumSeqs } = this.#options.runner.info;
+    const room = Math.floor((this.#capacity - this.#numUsedTokens) / (FILLED_TOKENS + NUM_DECODE_CALLS));
+    const numRows = Math.min(maxNumSeqs - 1, MAX_FILLED_ROWS, room - 1);
+    const canCopy = capabilities.canTrim && !capabilities.hasSlidingWindow;
+    if (!canCopy || numRows < 1 || this.#numUsedTokens < FILLED_TOKENS) return;
+    const range = { slot: SLOT, fromPosition: 0, toPosition: FILLED_TOKENS };
+    const ids = Array.from({ length: numRows }, (_, index) => index + 1);
+    this.#options.runner.apply([
+      { kind: "save", seqId: 0, ...range },
+      ...ids.map((seqId) => ({ kind: "restore" as const, seqId, ...range })),
+      { kind: "discard", slot: SLOT },
+    ]);
+    this.#numUsedTokens += numRows * FILLED_TOKENS;
+    this.#decode(numRows, { firstSeqId: 1, start: FILLED_TOKENS });
+    this.#numUsedTokens -= numRows * FILLED_TOKENS;
   }
 
   #hasTime(isFirst: boolean): boolean {
     return isFirst || this.#options.now() < this.#deadlineMs;
   }
 
-  /** Rows of sequences that begin empty, with ids from `firstSeqId` on; none where the memory has no room for them. */
-  #decode(numRows: number, firstSeqId = 0): void {
+  /** Rows of sequences with ids from `firstSeqId` on and `start` tokens; none where the memory has no room for them. */
+  #decode(numRows: number, { firstSeqId, start } = { firstSeqId: 0, start: 0 }): void {
     if (this.#numUsedTokens + numRows * NUM_DECODE_CALLS > this.#capacity) return;
-    const batches = Array.from({ length: NUM_DECODE_CALLS }, (_, start): Batch => {
-      const rows = Array.from({ length: numRows }, (__, index) => this.#row(firstSeqId + index, start, 1));
+    const batches = Array.from({ length: NUM_DECODE_CALLS }, (_, call): Batch => {
+      const rows = Array.from({ length: numRows }, (__, index) =>
+        this.#row(firstSeqId + index, start + call, 1),
+      );
       return { kind: "decode", rows, numTokens: numRows };
     });
     this.#measure(batches);
@@ -82,7 +119,7 @@ class Calibration {
     this.#numUsedTokens -= numRows * NUM_DECODE_CALLS;
   }
 
-  #prefill({ numTokens, numCalls }: (typeof CHUNKS)[number]): void {
+  #prefill({ numTokens, numCalls }: Chunk): void {
     const start = this.#numUsedTokens;
     if (start + numTokens * numCalls > this.#tokens.length) return;
     this.#measure(

@@ -48,11 +48,7 @@ function load(send: (message: FromEngine) => void, settings: EngineSettings): Lo
     },
     kvCache,
   );
-  const saveLayouts = (): void => {
-    const { sharedPart = null, costs = null } = layoutKnowledge ?? {};
-    layouts?.save({ costs: layoutCosts ?? costs, sharedPart }, scheduler.stats());
-  };
-  saveLayouts();
+  layouts?.saveCosts(layoutCosts);
   const governed = new GovernedRunner(runner, (numThreads, reason) => {
     send({ type: "threads", numThreads, reason });
   });
@@ -70,7 +66,7 @@ function load(send: (message: FromEngine) => void, settings: EngineSettings): Lo
     ],
     onShutdown: () => {
       saveStepTimes();
-      saveLayouts();
+      layouts?.saveSharing(scheduler.stats());
       disk?.flush();
     },
   };
@@ -95,7 +91,7 @@ function planCache(
   const cost = wanted.maxHostBlocks === 0 ? null : measureCopyCost(runner, () => performance.now());
   const isAskedFor = settings.hostMemoryBytes !== null;
   const isWorthIt = cost !== null && (isAskedFor || isCopyWorthIt(cost));
-  const cacheOptions = isWorthIt ? wanted : { ...wanted, maxHostBlocks: 0 };
+  const cacheOptions = isWorthIt ? wanted : kvCacheOptions(info, { ...settings, hostMemoryBytes: 0 }, 0);
   return { cacheOptions, note: describeHostTier(info, cacheOptions.maxHostBlocks ?? 0, cost) };
 }
 
