@@ -11,6 +11,9 @@ import type { PrefixCache, PrefixKey, PrefixNode } from "./prefix-cache.ts";
 import { RadixPrefixCache } from "./radix-prefix-cache.ts";
 import { SeqIdPool } from "./seq-id-pool.ts";
 
+/** What one step copies of branches that have become too many: a few milliseconds, where steps take tens. */
+const MAX_COOLED_BLOCKS = 16;
+
 /**
  * The only authority on KV memory. It grants blocks before anything is computed, so a model call can never
  * fail for want of a cell, and turns its decisions into cache operations for the runner.
@@ -58,17 +61,24 @@ export class KvCacheManager {
     return this.#options;
   }
 
+  /** There are operations to take, or will be when time passes. */
   get hasOps(): boolean {
-    return this.#ops.length > 0;
+    return this.#ops.length > 0 || this.#numSurplus > 0;
+  }
+
+  /** Cached blocks beyond those that may stay in the pool. */
+  get #numSurplus(): number {
+    return Math.max(0, this.#pool.numCached - this.#options.maxCachedBlocks);
   }
 
   counts(): BlockCounts {
     return this.#pool.counts();
   }
 
-  /** The time, for pins that run out. */
+  /** Time passes: pins run out, and surplus blocks leave the pool, a few at once since copying them takes time. */
   advanceTo(nowMs: number): void {
     this.#nowMs = nowMs;
+    this.#evict(Math.min(this.#numSurplus, MAX_COOLED_BLOCKS));
   }
 
   /** Upper bound of the cells in use. */
@@ -171,7 +181,6 @@ export class KvCacheManager {
     if (!this.#copies) this.host.savePinned(table, this.#nowMs);
     if (options.retain && this.#options.canTrim && !isCovered(table)) this.#retain(table);
     else this.#drop(table);
-    this.#evict(this.#pool.numCached - this.#options.maxCachedBlocks);
   }
 
   /** Host memory could take all blocks of this sequence. */

@@ -4,8 +4,11 @@ import { numCommonTokens } from "./common-prefix.ts";
 import type { Roster } from "./roster.ts";
 import type { SchedulerOptions } from "./scheduler-options.ts";
 import type { Sequence } from "./sequence.ts";
-import { MIN_CHUNK, type StepTimeModel } from "./step-time-model.ts";
+import type { StepTimeModel } from "./step-time-model.ts";
 import type { TurnOrder } from "./urgency.ts";
+
+/** A sliver of the next prompt would cost more than it brings. */
+const MIN_FURTHER_CHUNK = 16;
 
 /** Bounds the work of one step when very many requests wait for one prefix. */
 const MAX_PASSED_OVER = 16;
@@ -97,8 +100,7 @@ export class StepPlanner {
       const row = makeRow(sequence, sequence.prefillChunk(budget));
       rows.push(row);
       budget -= row.numTokens;
-      // A sliver of the next prompt would cost more than it brings.
-      if (budget < MIN_CHUNK) break;
+      if (budget < MIN_FURTHER_CHUNK) break;
     }
     this.#roster.recallPassedOver();
     if (rows.length === 0) return null;

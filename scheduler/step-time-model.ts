@@ -1,9 +1,12 @@
 import type { Batch } from "./contracts.ts";
 import { DecayedRegression, type RegressionSnapshot } from "./decayed-regression.ts";
 
-/** Sizes of prefill calls while others decode. Few sizes keep compute graphs reusable; below 16 the rate collapses. */
-const CHUNK_LADDER = [16, 32, 64, 128, 256, 512] as const;
-export const MIN_CHUNK = CHUNK_LADDER[0];
+/**
+ * Sizes of prefill calls while others decode. Few sizes keep compute graphs reusable; ggml's tiled attention kernel on
+ * CPU works on 64 rows at a time, and what is smaller only serves a target that leaves no room for more.
+ */
+const CHUNK_LADDER = [8, 16, 24, 32, 48, 64, 128, 192, 256, 384, 512] as const;
+const MIN_CHUNK = CHUNK_LADDER[0];
 const MAX_CHUNK = CHUNK_LADDER[CHUNK_LADDER.length - 1]!;
 
 /** Without a target, decoding streams may slow a prompt's prefill by this factor. */
@@ -13,7 +16,7 @@ const MAX_SLOWDOWN = 1.25;
 const MIN_DEFAULT_CHUNK = 64;
 
 /** The default target still holds the chunk it is made for this deep in a prompt; beyond, chunks shrink. */
-const TYPICAL_DEPTH = 2_048;
+const TYPICAL_DEPTH = 512;
 
 /** Until the first prefill has been seen. */
 const UNTRAINED_CHUNK = 64;

@@ -92,8 +92,14 @@ class World {
   run(action: Action): void {
     if (action.kind === "admit") this.#admit(action);
     else if (this.running.length > 0) this.#change(action, this.running[action.pick % this.running.length]!);
-    for (const operation of this.kv.takeOps()) this.#apply(operation);
+    this.passTime();
     assert.deepEqual(this.kv.checkIntegrity(this.memory.numUsedCells), []);
+  }
+
+  /** As at the start of a step. */
+  passTime(): void {
+    this.kv.advanceTo((this.#nowMs += 1));
+    for (const operation of this.kv.takeOps()) this.#apply(operation);
   }
 
   #apply(operation: CacheOp): void {
@@ -176,6 +182,7 @@ for (const layout of ["paged", "streams"] as const) {
         const world = new World({ ...setting, numBlocks }, layout);
         for (const action of script) world.run(action);
         while (world.running.length > 0) world.run({ kind: "release", pick: 0, retain: false });
+        while (world.kv.hasOps) world.passTime();
         const { used, cached } = world.kv.counts();
         assert.equal(used, 0);
         assert.ok(cached <= setting.maxCachedBlocks);

@@ -165,8 +165,21 @@ describe("KvCacheManager", () => {
     const kv = createFilled(() => {}, { maxCachedBlocks: 3 });
     cache(kv, range(0, 8));
     cache(kv, range(100, 8));
+    kv.advanceTo(0);
     assert.equal(kv.counts().cached, 3);
     assert.equal(kv.numCachedTokens({ tokens: range(100, 9), cacheSalt: "" }), 8);
+  });
+
+  test("gives up what is too much a few blocks a step", () => {
+    const kv = createKvCacheManager({ numBlocks: 64, maxCachedBlocks: 0 });
+    cache(kv, range(0, 160));
+    const numCached: number[] = [];
+    while (kv.hasOps) {
+      kv.takeOps();
+      kv.advanceTo(0);
+      numCached.push(kv.counts().cached);
+    }
+    assert.deepEqual(numCached, [24, 8, 0, 0]);
   });
 
   test("grows block by block and says no when everything is in use", () => {

@@ -53,7 +53,7 @@ describe("StepTimeModel", () => {
   });
 
   test("gives the smallest rung when nothing fits, so that prompts never stand still", () => {
-    assert.equal(model.prefillBudget({ ...load, targetItlMs: 1 }), 16);
+    assert.equal(model.prefillBudget({ ...load, targetItlMs: 1 }), 8);
   });
 
   test("without a target takes the smallest chunk that slows a prompt by at most a quarter", () => {
@@ -65,7 +65,7 @@ describe("StepTimeModel", () => {
     assert.ok(slowdown(64, 74) > 1.25 && slowdown(128, 74) <= 1.25);
     assert.equal(model.prefillBudget({ ...load, numDecodeRows: 32, targetItlMs: null }), 128);
     assert.ok(
-      Math.abs(model.defaultItlMs({ numDecodeRows: 8, usedTokens: 0 }) - (26 + prefillMs(64, 2_048))) < 15,
+      Math.abs(model.defaultItlMs({ numDecodeRows: 8, usedTokens: 0 }) - (26 + prefillMs(64, 512))) < 15,
     );
   });
 
