@@ -2,18 +2,30 @@ import type { Batch } from "./contracts.ts";
 import { DecayedRegression, type RegressionSnapshot } from "./decayed-regression.ts";
 
 /**
- * Sizes of prefill calls while others decode. Few sizes keep compute graphs reusable; ggml's tiled attention kernel on
- * CPU works on 64 rows at a time, and what is smaller only serves a target that leaves no room for more.
+ * Sizes of prefill calls while others decode: near enough that a target is used up, few enough that graphs are reused.
+ * ggml's tiled attention kernel on CPU wants 64 rows; what is smaller only serves a target that leaves no room for more.
  */
-const CHUNK_LADDER = [8, 16, 24, 32, 48, 64, 128, 192, 256, 384, 512] as const;
+const CHUNK_LADDER = [
+  8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512,
+] as const;
 const MIN_CHUNK = CHUNK_LADDER[0];
 const MAX_CHUNK = CHUNK_LADDER[CHUNK_LADDER.length - 1]!;
 
 /** Without a target, decoding streams may slow a prompt's prefill by this factor. */
 const MAX_SLOWDOWN = 1.25;
 
-/** Nor are chunks smaller then: ggml's fast attention kernel on CPU needs so many rows, and deep in a prompt it counts. */
-const MIN_DEFAULT_CHUNK = 64;
+/**
+ * ggml's fast attention kernel on CPU needs so many rows in a call: 2,000 tokens into a prompt, fewer take as long as
+ * these. Without a target, chunks are never smaller.
+ */
+const TILE_ROWS = 64;
+
+/**
+ * Nor may the default gap be longer than this part of the time of the largest prefill call, about a tenth of what a
+ * prompt of 1,500 tokens takes at once, unless it is too short to be noticed.
+ */
+const MAX_DEFAULT_PART = 0.3;
+const UNNOTICED_MS = 100;
 
 /** The default target still holds the chunk it is made for this deep in a prompt; beyond, chunks shrink. */
 const TYPICAL_DEPTH = 512;
@@ -21,8 +33,8 @@ const TYPICAL_DEPTH = 512;
 /** Until the first prefill has been seen. */
 const UNTRAINED_CHUNK = 64;
 
-/** Of each of the two lines. */
-const NUM_FEATURES = 3;
+const NUM_DECODE_FEATURES = 3;
+const NUM_PREFILL_FEATURES = 4;
 
 /** What a model learned, as JSON. */
 export interface StepTimeSnapshot {
@@ -53,13 +65,13 @@ export interface PrefillLoad extends DecodeLoad {
  * How long model calls take, learned from every call:
  *
  *   decode(rows, used)     = a + b * rows + c * rows * used
- *   prefill(tokens, depth) = a + b * tokens + c * tokens * (depth + tokens / 2)
+ *   prefill(tokens, depth) = a + b * tokens + c * tokens * (depth + tokens / 2), with a larger c below 64 tokens
  *
  * The last terms are attention: in the paged layout a decode row scans all cells in use, a prefill token those before it.
  */
 export class StepTimeModel {
-  readonly #decode = new DecayedRegression(NUM_FEATURES, 0.98);
-  readonly #prefill = new DecayedRegression(NUM_FEATURES, 0.95);
+  readonly #decode = new DecayedRegression(NUM_DECODE_FEATURES, 0.98);
+  readonly #prefill = new DecayedRegression(NUM_PREFILL_FEATURES, 0.95);
 
   observe({ batch, usedTokens, durationMs }: StepObservation): void {
     if (batch.kind === "decode") {
@@ -67,7 +79,7 @@ export class StepTimeModel {
       return;
     }
     const numAttended = batch.rows.reduce((sum, row) => sum + attendedTokens(row.numTokens, row.start), 0);
-    this.#prefill.observe([batch.numTokens, 1, numAttended], durationMs);
+    this.#prefill.observe(prefillFeatures(batch.numTokens, numAttended), durationMs);
   }
 
   snapshot(): StepTimeSnapshot {
@@ -76,9 +88,8 @@ export class StepTimeModel {
 
   /** Takes over what was learned in an earlier run. Returns false, and changes nothing, where it cannot be used. */
   restore({ decode, prefill }: StepTimeSnapshot): boolean {
-    const fresh = new DecayedRegression(NUM_FEATURES, 1);
-    if (!fresh.restore(decode) || !fresh.restore(prefill)) return false;
-    return this.#decode.restore(decode) && this.#prefill.restore(prefill);
+    const fits = new DecayedRegression(NUM_PREFILL_FEATURES, 1).restore(prefill);
+    return fits && this.#decode.restore(decode) && this.#prefill.restore(prefill);
   }
 
   decodeMs({ numDecodeRows, usedTokens }: DecodeLoad): number {
@@ -86,15 +97,16 @@ export class StepTimeModel {
   }
 
   prefillMs(numTokens: number, depth: number): number {
-    return this.#prefill.predict([numTokens, 1, attendedTokens(numTokens, depth)]);
+    return this.#prefill.predict(prefillFeatures(numTokens, attendedTokens(numTokens, depth)));
   }
 
   /** Tokens to prefill in a step that also decodes: a rung of the ladder, or multiples of the highest where time allows. */
   prefillBudget(load: PrefillLoad): number {
     if (this.#prefill.numObservations === 0) return UNTRAINED_CHUNK;
     const remainingMs = (load.targetItlMs ?? this.defaultItlMs(load)) - this.decodeMs(load);
+    const smallest = load.targetItlMs === null ? TILE_ROWS : MIN_CHUNK;
     const fits = (numTokens: number): boolean => this.prefillMs(numTokens, load.depth) <= remainingMs;
-    if (!fits(MAX_CHUNK)) return CHUNK_LADDER.findLast(fits) ?? MIN_CHUNK;
+    if (!fits(MAX_CHUNK)) return Math.max(smallest, CHUNK_LADDER.findLast(fits) ?? 0);
     let numTokens: number = MAX_CHUNK;
     while (numTokens < 2 ** 16 && fits(numTokens * 2)) numTokens *= 2;
     return numTokens;
@@ -112,13 +124,18 @@ export class StepTimeModel {
     const limitMsPerToken = (this.prefillMs(MAX_CHUNK, 0) / MAX_CHUNK) * MAX_SLOWDOWN;
     const isWorthIt = (chunk: number): boolean =>
       (decodeMs + this.prefillMs(chunk, 0)) / chunk <= limitMsPerToken;
-    const chunk = CHUNK_LADDER.find((size) => size >= MIN_DEFAULT_CHUNK && isWorthIt(size)) ?? MAX_CHUNK;
-    return decodeMs + this.prefillMs(chunk, TYPICAL_DEPTH);
+    const chunk = CHUNK_LADDER.find((size) => size >= TILE_ROWS && isWorthIt(size)) ?? MAX_CHUNK;
+    const limitMs = Math.max(UNNOTICED_MS, MAX_DEFAULT_PART * this.prefillMs(MAX_CHUNK, 0));
+    return Math.min(decodeMs + this.prefillMs(chunk, TYPICAL_DEPTH), limitMs);
   }
 }
 
 function decodeFeatures(numRows: number, usedTokens: number): readonly number[] {
   return [1, numRows, numRows * usedTokens];
+}
+
+function prefillFeatures(numTokens: number, numAttended: number): readonly number[] {
+  return [numTokens, 1, numAttended, numTokens < TILE_ROWS ? numAttended : 0];
 }
 
 /** Pairs of a token and an earlier one it looks at. */

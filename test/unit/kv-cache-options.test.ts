@@ -17,9 +17,17 @@ function optionsOf(settings: Parameters<typeof kvCacheOptions>[1], overrides: Fa
 }
 
 test("host memory is an eighth of the free RAM unless a size is given", () => {
-  assert.deepEqual(optionsOf(on), { maxCachedBlocks: 25, maxHostBlocks: 1250 });
+  assert.deepEqual(optionsOf(on), { maxCachedBlocks: 0, maxHostBlocks: 1250 });
   assert.equal(optionsOf({ ...on, hostMemoryBytes: 16 * 1024 * 7 }).maxHostBlocks, 7);
-  assert.equal(optionsOf({ ...on, hostMemoryBytes: 0 }).maxHostBlocks, 0);
+});
+
+test("without host memory a part of the pool keeps prefixes", () => {
+  assert.deepEqual(optionsOf({ ...on, hostMemoryBytes: 0 }), { maxCachedBlocks: 25, maxHostBlocks: 0 });
+});
+
+test("in streams an idle prefix takes nobody's slice", () => {
+  const options = kvCacheOptions(createFakeModelInfo({ kvLayout: "streams", maxNumSeqs: 7 }), on, FREE_RAM);
+  assert.deepEqual([options.maxCachedBlocks, options.numSeqIds], [0, 7]);
 });
 
 test("a GPU keeps all that its pool holds", () => {

@@ -43,7 +43,7 @@ describe("StepTimeModel", () => {
 
   test("gives the highest rung that fits the target beside the decode call", () => {
     assert.equal(model.prefillBudget(load), 64);
-    assert.equal(model.prefillBudget({ ...load, targetItlMs: 400 }), 128);
+    assert.equal(model.prefillBudget({ ...load, targetItlMs: 400 }), 160);
     assert.equal(model.prefillBudget({ ...load, targetItlMs: 3_000 }), 1_024);
   });
 
@@ -67,6 +67,33 @@ describe("StepTimeModel", () => {
     assert.ok(
       Math.abs(model.defaultItlMs({ numDecodeRows: 8, usedTokens: 0 }) - (26 + prefillMs(64, 512))) < 15,
     );
+  });
+
+  test("knows that few rows pay more for depth, and without a target never takes so few", () => {
+    const tiled = new StepTimeModel();
+    const slowMs = (numTokens: number, depth: number): number => {
+      const perPair = numTokens < 64 ? 0.002 : 0.0005;
+      return 8 + 2.2 * numTokens + perPair * numTokens * (depth + numTokens / 2);
+    };
+    for (let index = 0; index < 300; index += 1) {
+      tiled.observe({ batch: batch("decode", 8), usedTokens: 0, durationMs: 26 });
+      const numTokens = [16, 48, 64, 256][index % 4]!;
+      const depth = 500 * (index % 3);
+      const observed = { batch: batch("prefill", numTokens, depth), usedTokens: 0 };
+      tiled.observe({ ...observed, durationMs: slowMs(numTokens, depth) });
+    }
+    for (const [numTokens, depth] of [
+      [16, 1_500],
+      [48, 200],
+      [64, 1_500],
+      [256, 800],
+    ] as const) {
+      const expected = slowMs(numTokens, depth);
+      assert.ok(Math.abs(tiled.prefillMs(numTokens, depth) - expected) < 0.05 * expected);
+    }
+    const deep = { ...load, depth: 3_000 };
+    assert.ok(tiled.prefillBudget({ ...deep, targetItlMs: 200 }) < 64);
+    assert.equal(tiled.prefillBudget({ ...deep, targetItlMs: null }), 64);
   });
 
   test("starts with a moderate chunk before it has seen a prefill", () => {
