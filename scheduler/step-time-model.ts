@@ -2,12 +2,11 @@ import type { Batch } from "./contracts.ts";
 import { DecayedRegression, type RegressionSnapshot } from "./decayed-regression.ts";
 
 /**
- * Sizes of prefill calls while others decode: near enough that a target is used up, few enough that graphs are reused.
- * ggml's tiled attention kernel on CPU wants 64 rows; what is smaller only serves a target that leaves no room for more.
+ * Sizes of prefill calls while others decode, few enough that graphs are reused. ggml's tiled attention kernel on CPU
+ * works on 64 rows at a time, and a tile begun costs as much as a whole one; what is smaller only serves a target that
+ * leaves no room for more.
  */
-const CHUNK_LADDER = [
-  8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512,
-] as const;
+const CHUNK_LADDER = [8, 16, 24, 32, 48, 64, 128, 192, 256, 320, 384, 448, 512] as const;
 const MIN_CHUNK = CHUNK_LADDER[0];
 const MAX_CHUNK = CHUNK_LADDER[CHUNK_LADDER.length - 1]!;
 
@@ -21,10 +20,10 @@ const MAX_SLOWDOWN = 1.25;
 const TILE_ROWS = 64;
 
 /**
- * Nor may the default gap be longer than this part of the time of the largest prefill call, about a tenth of what a
+ * Nor may the default gap be longer than this part of the time of the largest prefill call, less than a tenth of what a
  * prompt of 1,500 tokens takes at once, unless it is too short to be noticed.
  */
-const MAX_DEFAULT_PART = 0.3;
+const MAX_DEFAULT_PART = 0.25;
 const UNNOTICED_MS = 100;
 
 /** The default target still holds the chunk it is made for this deep in a prompt; beyond, chunks shrink. */
