@@ -15,6 +15,7 @@ import { runScenario, type Findings, type Row, type ScenarioSettings } from "./s
 import { TokenClient } from "./token-client.ts";
 
 const NUM_REQUESTS = 1_000;
+const HOST_TOKENS = 4_096;
 const QUICK_NUM_REQUESTS = 200;
 const CONCURRENCY = 64;
 const CANCELLED_SHARE = 1 / 3;
@@ -37,6 +38,8 @@ async function run(settings: ScenarioSettings): Promise<Findings> {
   const numRequests = settings.isQuick ? QUICK_NUM_REQUESTS : NUM_REQUESTS;
   const server = await startHeadway(settings, {
     "--kv-memory": await kvMemoryFor(settings.modelPath, POOL_TOKENS),
+    // Full long before half of the requests are through, so that what still grows is a leak.
+    "--kv-host-memory": await kvMemoryFor(settings.modelPath, HOST_TOKENS),
   });
   const client = new TokenClient(server.url);
   try {
