@@ -1,7 +1,7 @@
 /**
  * Output tokens per second of the whole server (HTTP, scheduler, sampling, streaming) against the bare libllama loop on
  * the same library, model, threads and layout.
- * Run: npm run bench:throughput -- --model FILE [--threads N] [--json FILE]
+ * Run: npm run bench:throughput -- --model FILE [--threads N] [--workload decode] [--json FILE]
  *
  * Method: for each number of streams, that many requests start at once and all finish before the next burst; the bare
  * loop does the same work. Server and loop run in turns, in processes of their own, one alive at a time; the ratio is
@@ -34,8 +34,14 @@ const NUM_ROUNDS = 3;
 const NUM_TURNS = 2;
 
 const { values: flags } = parseArgs({
-  options: { model: { type: "string" }, threads: { type: "string" }, json: { type: "string" } },
+  options: {
+    model: { type: "string" },
+    threads: { type: "string" },
+    workload: { type: "string" },
+    json: { type: "string" },
+  },
 });
+const workloads = WORKLOADS.filter(({ name }) => flags.workload === undefined || flags.workload === name);
 const modelPath =
   flags.model ?? fileURLToPath(new URL("../../../models/demo/headway-demo.gguf", import.meta.url));
 const numThreads = Number(flags.threads ?? usableCores());
@@ -160,7 +166,7 @@ const measured = new Map<string, { server: ServerRound[]; raw: number[] }>();
 async function takeTurn(): Promise<void> {
   const server = await startServer();
   const { numCells } = server;
-  for (const workload of WORKLOADS) {
+  for (const workload of workloads) {
     for (const numStreams of NUM_STREAMS) {
       const entry = measured.get(`${workload.name} ${numStreams}`) ?? { server: [], raw: [] };
       measured.set(`${workload.name} ${numStreams}`, entry);
@@ -171,7 +177,7 @@ async function takeTurn(): Promise<void> {
     }
   }
   await stopServer(server);
-  for (const workload of WORKLOADS) {
+  for (const workload of workloads) {
     for (const numStreams of NUM_STREAMS) {
       const rounds = await rawRounds(workload, numStreams, numCells);
       const totals = rounds.map(({ prefillMs, decodeMs }) => prefillMs + decodeMs);
@@ -197,7 +203,7 @@ function summarize(workload: Workload, numStreams: number): Row {
 
 for (let turn = 0; turn < NUM_TURNS; turn++) await takeTurn();
 agent.destroy();
-const rows = WORKLOADS.flatMap((workload) =>
+const rows = workloads.flatMap((workload) =>
   NUM_STREAMS.map((numStreams) => summarize(workload, numStreams)),
 );
 console.table(rows);
