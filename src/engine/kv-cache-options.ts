@@ -13,8 +13,8 @@ export interface CacheSettings {
 
 /**
  * In the paged layout every decoding row scans all cells in use, idle ones too. On CPU 8,000 idle tokens made a step of
- * 16 rows a fifth longer, so prefixes nobody runs move to host memory at once, from where a copy of a millisecond or
- * two for 1,000 tokens brings them back. Without host memory this share of the pool is spent on them. A GPU hides the scan.
+ * 16 rows a fifth longer, so prefixes nobody runs move to host memory at once, from where a copy of some milliseconds
+ * for 1,000 tokens brings them back. Without host memory this share of the pool is spent on them. A GPU hides the scan.
  */
 const CPU_CACHED_SHARE = 0.25;
 
