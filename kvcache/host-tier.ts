@@ -116,10 +116,13 @@ export class HostTier {
     return this.#adopted.has(slot);
   }
 
-  /** Copies back the blocks of `match` that follow the table's path, as far as whole segments fit into its blocks. */
-  restore(table: BlockTable, match: readonly PrefixNode[]): void {
+  /**
+   * Copies back the blocks of `match` that follow the table's path, as far as whole segments fit into its blocks and,
+   * for the moment of the copy, into `numFreeBlocks` of the pool.
+   */
+  restore(table: BlockTable, match: readonly PrefixNode[], numFreeBlocks: number): void {
     if (this.#options.copiesWhole) this.#restoreWhole(table, match);
-    else this.#restoreSegments(table, match);
+    else this.#restoreSegments(table, match, numFreeBlocks);
     this.touch(table.path.at(-1));
   }
 
@@ -135,12 +138,16 @@ export class HostTier {
     this.#options.emit({ kind: "restore", slot: segment.slot, seqId, fromPosition: 0, toPosition });
   }
 
-  #restoreSegments({ path, seqId, blocks }: BlockTable, match: readonly PrefixNode[]): void {
+  #restoreSegments(
+    { path, seqId, blocks }: BlockTable,
+    match: readonly PrefixNode[],
+    numFreeBlocks: number,
+  ): void {
     const { blockSize } = this.#options;
     while (path.length < match.length) {
       const start = path.length;
       const segment = match[start]!.hosted;
-      if (segment === null || segment.nodes.length > blocks.length - start) break;
+      if (segment === null || segment.nodes.length > blocks.length - start + numFreeBlocks) break;
       while (match[path.length]?.hosted === segment) path.push(match[path.length]!);
       for (const node of path.slice(start)) node.holders.add(seqId);
       const range = { fromPosition: start * blockSize, toPosition: path.length * blockSize };

@@ -124,7 +124,7 @@ export class KvCacheManager {
     if (shared.length > 0) this.#share(shared, table);
     this.#append(table, numNewBlocks);
     // Looked up again: making room may have moved blocks to the host, or from there to oblivion.
-    if (useCachedPrefix && this.host.isOn) this.host.restore(table, this.#match(key));
+    if (useCachedPrefix && this.host.isOn) this.host.restore(table, this.#match(key), this.#pool.numFree);
     return shared.length;
   }
 
@@ -136,7 +136,7 @@ export class KvCacheManager {
     const shared = match.filter(isInPool);
     const hostHasMore = shared.length < match.length;
     if (shared.length > 0 && !hostHasMore) this.#share(shared, table);
-    if (hostHasMore) this.host.restore(table, match);
+    if (hostHasMore) this.host.restore(table, match, 0);
     if (hostHasMore && shared.length > 0) this.#dropCoveredBranch(shared);
     return hostHasMore ? 0 : shared.length;
   }
