@@ -185,7 +185,9 @@ describe("EngineClient", () => {
     await until(() => client.stats().numRunning === 16);
     for (const { generation } of generations) generation.abort();
     await until(() => client.stats().numRunning === 0 && client.stats().numWaiting === 0);
-    assert.equal(client.stats().blocks.free, client.stats().blocks.total);
+    assert.equal(client.stats().blocks.used, 0);
+    // What was computed leaves the pool in the steps after, a few blocks each.
+    await until(() => client.stats().blocks.free === client.stats().blocks.total);
     assert.equal(observer.finished.length, 40);
     assert.ok(observer.finished.every(({ finishReasons }) => finishReasons[0] === "abort"));
     assert.ok(generations.every(({ sink }) => sink.summary === null && sink.error === null));
