@@ -3,20 +3,23 @@ import { loadLibrary } from "../../models/llama/library.ts";
 import { Model } from "../../models/llama/model.ts";
 import { seededRandom } from "../seeded-random.ts";
 
-/** What one round of the bare loop computes: as many rows at once, each with a prompt of its own. */
 export interface RawLoopSettings {
   readonly modelPath: string;
   readonly numThreads: number;
-  readonly numStreams: number;
-  readonly promptLength: number;
-  readonly outputLength: number;
-  readonly numRounds: number;
+  readonly maxNumStreams: number;
   readonly flashAttention: boolean;
   /** Cells of the pool: what the server's own memory plan gave. */
   readonly numCells: number;
 }
 
-export interface RawLoopRound {
+/** As many rows at once, each with a prompt of its own. */
+export interface RawLoopBurst {
+  readonly numStreams: number;
+  readonly promptLength: number;
+  readonly outputLength: number;
+}
+
+export interface RawLoopResult {
   readonly prefillMs: number;
   readonly decodeMs: number;
 }
@@ -24,15 +27,14 @@ export interface RawLoopRound {
 const MAX_BATCH_TOKENS = 512;
 const MAX_NUM_OUTPUTS = 64;
 
-/** The least that generation can cost: llama_decode on full batches and an argmax over each row, nothing else. */
-function runRounds(settings: RawLoopSettings): RawLoopRound[] {
+function createLoop(settings: RawLoopSettings): RawLoop {
   const library = loadLibrary({ backend: "cpu", logger: () => {} });
   const model = Model.load(library, { path: settings.modelPath, vocabularyOnly: false, onGpu: false });
   const context = new Context(library, model, {
     layout: "paged",
     numCells: settings.numCells,
     numStreams: 1,
-    maxNumSeqs: settings.numStreams,
+    maxNumSeqs: settings.maxNumStreams,
     maxNumBatchedTokens: MAX_BATCH_TOKENS,
     maxNumOutputs: MAX_NUM_OUTPUTS,
     numThreads: settings.numThreads,
@@ -42,14 +44,10 @@ function runRounds(settings: RawLoopSettings): RawLoopRound[] {
   });
   const vocabSize = library.llama.llama_vocab_n_tokens(model.vocab);
   const random = seededRandom(1);
-  const loop = new RawLoop(context, vocabSize, () => Math.floor(random() * vocabSize));
-  loop.run(settings);
-  const rounds = Array.from({ length: settings.numRounds }, () => loop.run(settings));
-  context.close();
-  model.close();
-  return rounds;
+  return new RawLoop(context, vocabSize, () => Math.floor(random() * vocabSize));
 }
 
+/** The least that generation can cost: llama_decode on full batches and an argmax over each row, nothing else. */
 class RawLoop {
   readonly #context: Context;
   readonly #vocabSize: number;
@@ -61,7 +59,7 @@ class RawLoop {
     this.#drawToken = drawToken;
   }
 
-  run({ numStreams, promptLength, outputLength }: RawLoopSettings): RawLoopRound {
+  run({ numStreams, promptLength, outputLength }: RawLoopBurst): RawLoopResult {
     this.#context.clear();
     const startMs = performance.now();
     const next = Array.from({ length: numStreams }, (_, seqId) => this.#prefill(seqId, promptLength));
@@ -106,5 +104,5 @@ class RawLoop {
   }
 }
 
-const settings = process.argv[2];
-if (settings !== undefined) process.send?.(runRounds(JSON.parse(settings) as RawLoopSettings));
+const loop = createLoop(JSON.parse(process.argv[2]!) as RawLoopSettings);
+process.on("message", (burst: RawLoopBurst) => process.send!(loop.run(burst)));

@@ -4,9 +4,10 @@
  * Run: npm run bench:throughput -- --model FILE [--threads N] [--workload decode] [--json FILE]
  *
  * Method: for each number of streams, that many requests start at once and all finish before the next burst; the bare
- * loop does the same work. Server and loop run in turns, in processes of their own, one alive at a time; the ratio is
- * of medians over the rounds. "decode" has short prompts, so it shows what serving costs per token; "mixed" has 128-token
- * prompts, where the server also gives the first tokens of early prompts before it reads the late ones.
+ * loop does the same work. Both processes stay alive, each idle while the other works, and take turns burst by burst, so
+ * that a machine that changes its speed changes it for both; the ratio is the median of the pairs' ratios. "decode" has
+ * short prompts, so it shows what serving costs per token; "mixed" has 128-token prompts, where the server also gives the
+ * first tokens of early prompts before it reads the late ones.
  */
 import { fork, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
@@ -14,10 +15,11 @@ import { writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
+import { setTimeout } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { usableCores } from "../../models/usable-cores.ts";
 import { seededRandom } from "../seeded-random.ts";
-import type { RawLoopRound, RawLoopSettings } from "./raw-loop.ts";
+import type { RawLoopBurst, RawLoopResult, RawLoopSettings } from "./raw-loop.ts";
 
 interface Workload {
   readonly name: string;
@@ -30,8 +32,9 @@ const WORKLOADS: readonly Workload[] = [
   { name: "mixed", promptLength: 128, outputLength: 64 },
 ];
 const NUM_STREAMS = [1, 4, 16];
-const NUM_ROUNDS = 3;
-const NUM_TURNS = 2;
+const NUM_PAIRS = 8;
+/** Between bursts: what a server does right after its last answer must not slow the loop. */
+const PAUSE_MS = 500;
 
 const { values: flags } = parseArgs({
   options: {
@@ -129,26 +132,30 @@ async function serverRound(
   return { totalMs: performance.now() - startMs, ttftMs: median(firsts) - startMs };
 }
 
-async function rawRounds(workload: Workload, numStreams: number, numCells: number): Promise<RawLoopRound[]> {
-  const { promptLength, outputLength } = workload;
+function startRawLoop(numCells: number): ChildProcess {
   const settings: RawLoopSettings = {
     modelPath,
     numThreads,
-    numStreams,
-    promptLength,
-    outputLength,
-    numRounds: NUM_ROUNDS,
+    maxNumStreams: Math.max(...NUM_STREAMS),
     flashAttention: true,
     numCells,
   };
   const entry = fileURLToPath(new URL("raw-loop.js", import.meta.url));
-  const child = fork(entry, [JSON.stringify(settings)], { execArgv: ["--v8-pool-size=1"] });
-  const [rounds] = (await once(child, "message")) as [RawLoopRound[]];
-  return rounds;
+  return fork(entry, [JSON.stringify(settings)], { execArgv: ["--v8-pool-size=1"] });
+}
+
+async function rawRound(rawLoop: ChildProcess, workload: Workload, numStreams: number): Promise<number> {
+  const { promptLength, outputLength } = workload;
+  const burst: RawLoopBurst = { numStreams, promptLength, outputLength };
+  rawLoop.send(burst);
+  const [result] = (await once(rawLoop, "message")) as [RawLoopResult];
+  return result.prefillMs + result.decodeMs;
 }
 
 function median(values: readonly number[]): number {
-  return values.toSorted((left, right) => left - right)[Math.floor(values.length / 2)]!;
+  const sorted = values.toSorted((left, right) => left - right);
+  const middle = sorted.length / 2;
+  return (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle - 1)]!) / 2;
 }
 
 interface Row {
@@ -157,56 +164,50 @@ interface Row {
   readonly serverTokensPerSecond: number;
   readonly rawTokensPerSecond: number;
   readonly ratio: number;
+  readonly ratios: readonly number[];
   readonly serverTtftMs: number;
 }
 
 const random = seededRandom(2);
-const measured = new Map<string, { server: ServerRound[]; raw: number[] }>();
 
-async function takeTurn(): Promise<void> {
-  const server = await startServer();
-  const { numCells } = server;
-  for (const workload of workloads) {
-    for (const numStreams of NUM_STREAMS) {
-      const entry = measured.get(`${workload.name} ${numStreams}`) ?? { server: [], raw: [] };
-      measured.set(`${workload.name} ${numStreams}`, entry);
-      await serverRound(server, workload, numStreams);
-      for (let round = 0; round < NUM_ROUNDS; round++) {
-        entry.server.push(await serverRound(server, workload, numStreams));
-      }
-    }
+async function measure(workload: Workload, numStreams: number): Promise<Row> {
+  const pairs: { burst: ServerRound; rawMs: number }[] = [];
+  for (let pair = -1; pair < NUM_PAIRS; pair++) {
+    const burst = await serverRound(server, workload, numStreams);
+    await setTimeout(PAUSE_MS);
+    const rawMs = await rawRound(rawLoop, workload, numStreams);
+    // The first pair warms both up.
+    if (pair >= 0) pairs.push({ burst, rawMs });
   }
-  await stopServer(server);
-  for (const workload of workloads) {
-    for (const numStreams of NUM_STREAMS) {
-      const rounds = await rawRounds(workload, numStreams, numCells);
-      const totals = rounds.map(({ prefillMs, decodeMs }) => prefillMs + decodeMs);
-      measured.get(`${workload.name} ${numStreams}`)!.raw.push(...totals);
-    }
-  }
-}
-
-function summarize(workload: Workload, numStreams: number): Row {
-  const { server, raw } = measured.get(`${workload.name} ${numStreams}`)!;
-  const numTokens = numStreams * workload.outputLength;
-  const serverMs = median(server.map((round) => round.totalMs));
-  const rawMs = median(raw);
+  const tokensPerSecond = (totalMs: number) =>
+    Math.round((numStreams * workload.outputLength * 1000) / totalMs);
   return {
     workload: workload.name,
     numStreams,
-    serverTokensPerSecond: Math.round((numTokens / serverMs) * 1000),
-    rawTokensPerSecond: Math.round((numTokens / rawMs) * 1000),
-    ratio: Number((rawMs / serverMs).toFixed(3)),
-    serverTtftMs: Math.round(median(server.map((round) => round.ttftMs))),
+    serverTokensPerSecond: tokensPerSecond(median(pairs.map(({ burst }) => burst.totalMs))),
+    rawTokensPerSecond: tokensPerSecond(median(pairs.map(({ rawMs }) => rawMs))),
+    ratio: round(median(pairs.map(({ burst, rawMs }) => rawMs / burst.totalMs))),
+    ratios: pairs.map(({ burst, rawMs }) => round(rawMs / burst.totalMs)),
+    serverTtftMs: Math.round(median(pairs.map(({ burst }) => burst.ttftMs))),
   };
 }
 
-for (let turn = 0; turn < NUM_TURNS; turn++) await takeTurn();
+function round(ratio: number): number {
+  return Number(ratio.toFixed(3));
+}
+
+const server = await startServer();
+const rawLoop = startRawLoop(server.numCells);
+const rows: Row[] = [];
+for (const workload of workloads) {
+  for (const numStreams of NUM_STREAMS) rows.push(await measure(workload, numStreams));
+}
+await stopServer(server);
+rawLoop.disconnect();
 agent.destroy();
-const rows = workloads.flatMap((workload) =>
-  NUM_STREAMS.map((numStreams) => summarize(workload, numStreams)),
+console.table(
+  rows.map(({ ratios, ...row }) => ({ ...row, least: Math.min(...ratios), most: Math.max(...ratios) })),
 );
-console.table(rows);
 if (flags.json !== undefined) {
   const machine = { cpu: cpus()[0]?.model, numCores: cpus().length, node: process.version, numThreads };
   writeFileSync(flags.json, `${JSON.stringify({ machine, rows }, null, 2)}\n`);

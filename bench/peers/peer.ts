@@ -36,7 +36,9 @@ export async function startPeer(peer: Peer, settings: PeerSettings): Promise<Run
   const { file, arguments: args } = peer.command(settings, port);
   const child = spawn(file, args, { stdio: ["ignore", "ignore", "pipe"] });
   // Whatever ends this process must not leave a server behind that slows the next measurement.
-  process.once("exit", () => child.kill("SIGKILL"));
+  const killNow = () => child.kill("SIGKILL");
+  process.once("exit", killNow);
+  child.once("exit", () => process.off("exit", killNow));
   const lastWords = collectTail(child);
   const url = `http://127.0.0.1:${port}`;
   try {
