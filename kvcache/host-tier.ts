@@ -54,6 +54,11 @@ export class HostTier {
     return this.isOn ? block - (block % this.#options.segmentBlocks) : block;
   }
 
+  /** Copies that the blocks of one sequence take. */
+  numCopiesFor(numBlocks: number): number {
+    return this.#options.copiesWhole ? 1 : Math.ceil(numBlocks / this.#options.segmentBlocks);
+  }
+
   counts(): HostBlockCounts {
     return { total: this.#options.maxBlocks, used: this.#numUsed };
   }

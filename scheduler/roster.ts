@@ -5,6 +5,14 @@ import type { TurnOrder } from "./urgency.ts";
 import { chargeInput } from "./virtual-token-counters.ts";
 import { WaitingQueue } from "./waiting-queue.ts";
 
+export interface RosterParts {
+  readonly kv: KvCacheManager;
+  readonly maxNumSeqs: number;
+  readonly order: TurnOrder;
+  /** Whether a running sequence comes back sooner from host memory than by computing it again. */
+  readonly isParkCheaper: (sequence: Sequence) => boolean;
+}
+
 /**
  * All unfinished sequences and where each of them is:
  *
@@ -29,14 +37,16 @@ export class Roster {
   readonly #maxNumSeqs: number;
   readonly #sequences = new Map<string, Sequence>();
   readonly #order: TurnOrder;
+  readonly #isParkCheaper: (sequence: Sequence) => boolean;
   readonly #queue: WaitingQueue<Sequence>;
   #passedOver: Sequence[] = [];
   #numWaitingTokens = 0;
 
-  constructor(kv: KvCacheManager, maxNumSeqs: number, order: TurnOrder) {
+  constructor({ kv, maxNumSeqs, order, isParkCheaper }: RosterParts) {
     this.#kv = kv;
     this.#maxNumSeqs = maxNumSeqs;
     this.#order = order;
+    this.#isParkCheaper = isParkCheaper;
     this.#queue = new WaitingQueue(order);
   }
 
@@ -118,19 +128,22 @@ export class Roster {
   }
 
   /**
-   * Running → waiting: its blocks may be evicted, to host memory where there is some. What is left of them in either
-   * place when it is admitted again is not recomputed.
+   * Running → waiting: its blocks may be evicted, to host memory where there is some and copies are cheaper than
+   * computing them again. What is left of them in either place when it is admitted again is not recomputed.
    */
   preempt(sequence: Sequence): void {
-    if (this.#kv.canPark(sequence.seqId)) this.counters.numParks += 1;
-    this.#stopRunning(sequence, "preempted");
+    const canPark = this.#kv.canPark(sequence.seqId);
+    const isParked = canPark && this.#isParkCheaper(sequence);
+    if (isParked) this.counters.numParks += 1;
+    // What stays in the pool would be copied when it is evicted.
+    this.#stopRunning(sequence, { status: "preempted", retain: isParked || !canPark });
     this.counters.numPreemptions += 1;
     this.#enqueue(sequence);
   }
 
   /** The end of a sequence, wherever it is. */
   remove(sequence: Sequence): void {
-    if (sequence.status === "running") this.#stopRunning(sequence, "finished");
+    if (sequence.status === "running") this.#stopRunning(sequence, { status: "finished", retain: true });
     else this.#leaveWaiting(sequence);
     sequence.status = "finished";
     this.#sequences.delete(sequence.requestId);
@@ -169,9 +182,12 @@ export class Roster {
     this.#queue.remove(sequence);
   }
 
-  #stopRunning(sequence: Sequence, status: "preempted" | "finished"): void {
+  #stopRunning(
+    sequence: Sequence,
+    end: { readonly status: "preempted" | "finished"; readonly retain: boolean },
+  ): void {
     this.running.remove(sequence);
-    this.#kv.release(sequence.seqId, { retain: true });
-    sequence.status = status;
+    this.#kv.release(sequence.seqId, end);
+    sequence.status = end.status;
   }
 }

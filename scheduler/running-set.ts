@@ -55,6 +55,14 @@ export class RunningSet {
     return (numSeats.get(first.account) ?? 0) + 2 <= (numSeats.get(second.account) ?? 0);
   }
 
+  /** There are other tenants, and each has at least two seats more than this one's. */
+  othersHaveMoreSeats({ account }: Sequence): boolean {
+    const numSeats = this.#countSeats();
+    const numOwn = numSeats.get(account) ?? 0;
+    numSeats.delete(account);
+    return numSeats.size > 0 && [...numSeats.values()].every((count) => count >= numOwn + 2);
+  }
+
   #countSeats(): Map<TenantAccount, number> {
     const numSeats = new Map<TenantAccount, number>();
     for (const { account } of this.#byUrgency) numSeats.set(account, (numSeats.get(account) ?? 0) + 1);

@@ -14,6 +14,7 @@ import type {
   SequenceRequest,
   StepPlan,
 } from "./contracts.ts";
+import { CopyTimeModel } from "./copy-time-model.ts";
 import type { Pace } from "./queue-model.ts";
 import { Roster } from "./roster.ts";
 import { DEFAULT_PRIORITY_AGEING_MS, type SchedulerOptions } from "./scheduler-options.ts";
@@ -36,6 +37,7 @@ const TYPICAL_PROMPT = 128;
  */
 export class Scheduler {
   readonly stepTimes = new StepTimeModel();
+  readonly copyTimes = new CopyTimeModel();
   readonly #options: SchedulerOptions;
   readonly #kv: KvCacheManager;
   readonly #counters = new VirtualTokenCounters();
@@ -63,7 +65,12 @@ export class Scheduler {
     }
     this.#kv = kv;
     this.#order = new TurnOrder(this.#options.priorityAgeingMs);
-    this.#roster = new Roster(kv, options.maxNumSeqs, this.#order);
+    this.#roster = new Roster({
+      kv,
+      maxNumSeqs: options.maxNumSeqs,
+      order: this.#order,
+      isParkCheaper: (sequence) => this.#isParkCheaper(sequence),
+    });
     this.#planner = new StepPlanner({
       options: this.#options,
       kv,
@@ -197,6 +204,14 @@ export class Scheduler {
       numPromptTokensComputed: this.#numPromptTokensComputed,
       numGeneratedTokens: this.#numGeneratedTokens,
     };
+  }
+
+  /** A sequence that gives way comes back sooner by copies than by computing it again. Copies are the guess of the ignorant. */
+  #isParkCheaper({ numComputedTokens }: Sequence): boolean {
+    const numCopies = this.#kv.host.numCopiesFor(this.#kv.numBlocksFor(numComputedTokens));
+    const parkMs = this.copyTimes.copyMs(2 * numCopies, 2 * numComputedTokens);
+    const computeMs = this.stepTimes.prefillMs(numComputedTokens, 0);
+    return parkMs === null || computeMs === 0 || parkMs <= computeMs;
   }
 
   #countDiskHits(cacheOps: readonly CacheOp[]): void {

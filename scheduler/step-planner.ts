@@ -4,11 +4,14 @@ import { numCommonTokens } from "./common-prefix.ts";
 import type { Roster } from "./roster.ts";
 import type { SchedulerOptions } from "./scheduler-options.ts";
 import type { Sequence } from "./sequence.ts";
-import type { StepTimeModel } from "./step-time-model.ts";
+import type { DecodeLoad, StepTimeModel } from "./step-time-model.ts";
 import type { TurnOrder } from "./urgency.ts";
 
 /** A sliver of the next prompt would cost more than it brings. */
 const MIN_FURTHER_CHUNK = 16;
+
+/** Without a target, streams of tenants that have more than their share wait so much longer for the prompt of another. */
+const UNFAIR_STRETCH = 2;
 
 /** Bounds the work of one step when very many requests wait for one prefix. */
 const MAX_PASSED_OVER = 16;
@@ -96,7 +99,7 @@ export class StepPlanner {
       // What rides along delays the first token of the prompt that it rides with.
       if (first !== null && this.#roster.running.hasFewerSeats(first, sequence)) break;
       first ??= sequence;
-      if (rows.length === 0) budget = this.#prefillBudget(numDecodeRows, sequence.numComputedTokens);
+      if (rows.length === 0) budget = this.#prefillBudget(numDecodeRows, sequence);
       const row = makeRow(sequence, sequence.prefillChunk(budget));
       rows.push(row);
       budget -= row.numTokens;
@@ -169,12 +172,20 @@ export class StepPlanner {
     this.#onPreempt(sequence);
   }
 
-  #prefillBudget(numDecodeRows: number, depth: number): number {
-    const { maxNumBatchedTokens, targetItlMs } = this.#options;
+  #prefillBudget(numDecodeRows: number, sequence: Sequence): number {
+    const { maxNumBatchedTokens } = this.#options;
     if (numDecodeRows === 0) return maxNumBatchedTokens;
-    const usedTokens = this.#kv.numHeldTokens;
-    const budget = this.#stepTimes.prefillBudget({ numDecodeRows, usedTokens, depth, targetItlMs });
-    return Math.min(budget, maxNumBatchedTokens);
+    const load = { numDecodeRows, usedTokens: this.#kv.numHeldTokens };
+    const targetItlMs = this.#targetItlMs(load, sequence);
+    const depth = sequence.numComputedTokens;
+    return Math.min(this.#stepTimes.prefillBudget({ ...load, depth, targetItlMs }), maxNumBatchedTokens);
+  }
+
+  /** Null lets the step-time model choose. A target that was asked for is kept for all alike. */
+  #targetItlMs(load: DecodeLoad, sequence: Sequence): number | null {
+    const { targetItlMs } = this.#options;
+    if (targetItlMs !== null || !this.#roster.running.othersHaveMoreSeats(sequence)) return targetItlMs;
+    return UNFAIR_STRETCH * this.#stepTimes.defaultItlMs(load);
   }
 }
 

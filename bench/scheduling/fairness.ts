@@ -35,7 +35,7 @@ const FULL: Sizes = {
   floodOutputLength: 64,
   otherOutputLength: 16,
   pauseMs: 500,
-  deadlineMs: 60_000,
+  deadlineMs: 100_000,
 };
 const QUICK: Sizes = { ...FULL, numFlooding: 40, numOther: 5, pauseMs: 50, deadlineMs: 10_000 };
 

@@ -137,7 +137,7 @@ function medianRatio(
 ): number | null {
   const rounds = [...new Set(bursts.map(({ round }) => round))];
   const ratios = rounds.flatMap((round) => {
-    const ofRound = bursts.filter((burst) => burst.round === round);
+    const ofRound = bursts.filter((each) => each.round === round);
     const ours = meanOf(ofRound, { peer: "headway", size }, value);
     return ratio(ours, meanOf(ofRound, { peer, size }, value)) ?? [];
   });

@@ -48,7 +48,9 @@ export class StepLoop {
     const startMs = this.#now();
     const plan = this.#scheduler.schedule(startMs);
     if (plan === null) return false;
+    const plannedMs = this.#now();
     this.#runner.apply(plan.cacheOps);
+    this.#scheduler.copyTimes.observe(plan.cacheOps, this.#now() - plannedMs);
     let scheduleMs = this.#now() - startMs;
     this.#history.begin(plan, startMs, scheduleMs);
     for (const batch of plan.batches) {

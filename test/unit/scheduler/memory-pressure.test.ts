@@ -82,6 +82,25 @@ describe("When memory is short", () => {
     assert.equal(engine.tokensOf("b").length, 10);
   });
 
+  test("a preempted sequence is computed again where copies have been dearer", () => {
+    const engine = new FakeEngine({ kv: { numBlocks: 9, maxHostBlocks: 20 } });
+    engine.scheduler.copyTimes.observe(
+      [{ kind: "save", slot: 0, seqId: 0, fromPosition: 0, toPosition: 16 }],
+      1_000,
+    );
+    for (const [index, requestId] of ["a", "b"].entries()) {
+      engine.add({ requestId, tokens: range(100 * index, 14), maxTokens: 10 });
+      engine.step();
+    }
+    engine.drain();
+    const { numPreemptions, numParks, numHostHitTokens } = engine.scheduler.stats();
+    assert.deepEqual(
+      { numPreemptions, numParks, numHostHitTokens },
+      { numPreemptions: 1, numParks: 0, numHostHitTokens: 0 },
+    );
+    assert.equal(engine.tokensOf("b").length, 10);
+  });
+
   test("a newcomer is not admitted at the cost of the next growth of those running", () => {
     const engine = new FakeEngine({ kv: { numBlocks: 6 } });
     engine.add({ requestId: "a", tokens: range(0, 8) });

@@ -97,6 +97,27 @@ describe("Seats", () => {
     }
   });
 
+  test("the prompt of a newcomer gets larger chunks than that of a tenant with more of them, unless a target is set", () => {
+    const chunkOf = (tenantId: string, targetItlMs: number | null): number => {
+      const engine = new FakeEngine({
+        scheduler: { maxNumSeqs: NUM_SEATS, maxNumBatchedTokens: 512, targetItlMs },
+        kv: { numBlocks: 512 },
+      });
+      engine.callMs = ({ kind, numTokens }) => (kind === "decode" ? 10 : 5 + 2 * numTokens);
+      for (let index = 0; index < NUM_SEATS - 1; index += 1) {
+        const tokens = range(1000 * index, 300);
+        engine.add({ requestId: `flood-${index}`, tokens, maxTokens: 200, tenantId: "flood" });
+      }
+      for (let count = 0; count < 50; count += 1) engine.step();
+      engine.add({ ...newcomer, tokens: range(5000, 500), tenantId });
+      const prefill = engine.step()!.batches.find(({ kind }) => kind === "prefill")!;
+      engine.drain();
+      return prefill.numTokens;
+    };
+    assert.ok(chunkOf("other", null) >= 1.5 * chunkOf("flood", null));
+    assert.equal(chunkOf("other", 200), chunkOf("flood", 200));
+  });
+
   test("the prompt of a tenant with more of them does not ride along with a newcomer's", () => {
     const engine = new FakeEngine({ scheduler: { maxNumSeqs: 8, targetItlMs: 1000 }, kv: { numBlocks: 64 } });
     for (let index = 0; index < 3; index += 1) {

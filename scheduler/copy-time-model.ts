@@ -1,0 +1,28 @@
+import type { CacheOp } from "./contracts.ts";
+import { DecayedRegression } from "./decayed-regression.ts";
+
+const NUM_FEATURES = 2;
+
+/**
+ * How long copies between the KV pool and host memory take, learned from every step that makes some: a fixed part of each
+ * copy, for which the library goes over the whole pool, and a part for each token.
+ */
+export class CopyTimeModel {
+  readonly #regression = new DecayedRegression(NUM_FEATURES, 0.98);
+
+  observe(operations: readonly CacheOp[], durationMs: number): void {
+    let numCopies = 0;
+    let numTokens = 0;
+    for (const operation of operations) {
+      if (operation.kind !== "save" && operation.kind !== "restore") continue;
+      numCopies += 1;
+      numTokens += operation.toPosition - operation.fromPosition;
+    }
+    if (numCopies > 0) this.#regression.observe([numCopies, numTokens], durationMs);
+  }
+
+  /** Of so many copies with so many tokens together; null while nothing has been seen. */
+  copyMs(numCopies: number, numTokens: number): number | null {
+    return this.#regression.numObservations === 0 ? null : this.#regression.predict([numCopies, numTokens]);
+  }
+}

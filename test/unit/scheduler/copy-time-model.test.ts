@@ -1,0 +1,29 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { CacheOp } from "../../../scheduler/contracts.ts";
+import { CopyTimeModel } from "../../../scheduler/copy-time-model.ts";
+
+function save(numTokens: number): CacheOp {
+  return { kind: "save", slot: 0, seqId: 0, fromPosition: 0, toPosition: numTokens };
+}
+
+const TRIM: CacheOp = { kind: "trim", seqId: 0, fromPosition: 0 };
+
+describe("CopyTimeModel", () => {
+  test("knows nothing until copies are made", () => {
+    const model = new CopyTimeModel();
+    model.observe([], 5);
+    model.observe([TRIM], 5);
+    assert.equal(model.copyMs(1, 16), null);
+  });
+
+  test("tells the fixed part of a copy from the part of its tokens", () => {
+    const model = new CopyTimeModel();
+    for (let step = 1; step <= 100; step += 1) {
+      const operations = Array.from({ length: 1 + (step % 3) }, () => save(16 * (1 + (step % 7))));
+      const numTokens = operations.length * 16 * (1 + (step % 7));
+      model.observe([TRIM, ...operations], 0.5 * operations.length + 0.01 * numTokens);
+    }
+    assert.ok(Math.abs(model.copyMs(2, 200)! - 3) < 0.1, String(model.copyMs(2, 200)));
+  });
+});
