@@ -1,16 +1,10 @@
-/*
- * Makes a llama model of any shape with random weights in Q4_0 and the tokenizer of an existing GGUF file: speed without
- * a download, nonsense for text.
- * Run: npm run bench:random-model -- --out FILE [--from FILE] [--embedding 1024] [--blocks 8] ...
- */
-import { createWriteStream } from "node:fs";
 import { once } from "node:events";
-import { gguf, buildGgufHeader, type GGUFTypedMetadata } from "@huggingface/gguf";
-import { Command, InvalidArgumentError } from "commander";
-import { packageFile } from "../../src/cli/package-file.ts";
+import { createWriteStream } from "node:fs";
+import { buildGgufHeader, gguf, type GGUFTypedMetadata } from "@huggingface/gguf";
 import { seededRandom } from "../seeded-random.ts";
 
-interface Shape {
+/** Of a llama model; KV heads divide heads, heads divide the embedding. */
+export interface ModelShape {
   readonly embedding: number;
   readonly blocks: number;
   readonly feedForward: number;
@@ -30,14 +24,14 @@ const Q4_0 = 2;
 /** GGUF value type ids. */
 const UINT32 = 4;
 /** Q4_0: an f16 scale and 32 numbers of -8 to 7 (ggml/src/ggml-common.h). */
-const BLOCK_LENGTH = 32;
+export const BLOCK_LENGTH = 32;
 const BLOCK_BYTES = 18;
 const ALIGNMENT = 32;
 const CONTEXT_LENGTH = 8_192;
 /** Standard deviation of evenly distributed numbers of -8 to 7. */
 const NIBBLE_DEVIATION = 4.6;
 
-function tensorsOf(shape: Shape, vocabSize: number): Tensor[] {
+function tensorsOf(shape: ModelShape, vocabSize: number): Tensor[] {
   const { embedding, blocks, feedForward, heads, kvHeads } = shape;
   const kvLength = (embedding / heads) * kvHeads;
   const inBlock = (index: number): Tensor[] =>
@@ -63,7 +57,7 @@ function tensorsOf(shape: Shape, vocabSize: number): Tensor[] {
 }
 
 /** That of the source, for what its tokenizer is; everything about size is replaced. */
-function metadataOf(source: GGUFTypedMetadata, shape: Shape, numTensors: number): GGUFTypedMetadata {
+function metadataOf(source: GGUFTypedMetadata, shape: ModelShape, numTensors: number): GGUFTypedMetadata {
   const uint32 = (value: number) => ({ value, type: UINT32 });
   const kept = Object.entries(source).filter(([key]) => key.startsWith("tokenizer.") || !key.includes("."));
   return Object.assign(Object.fromEntries(kept), {
@@ -130,30 +124,20 @@ function halfFloat(value: number): number {
   return ((exponent + 15) << 10) | Math.floor((value / 2 ** exponent - 1) * 1024);
 }
 
-function multipleOf(step: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (Number.isInteger(value) && value > 0 && value % step === 0) return value;
-    throw new InvalidArgumentError(
-      step === 1 ? "a whole number is needed" : `a multiple of ${step} is needed`,
-    );
-  };
-}
+/** Enough work for a prompt of 1,500 tokens to take seconds on two cores, in wide layers as larger models have. */
+export const DEFAULT_SHAPE: ModelShape = {
+  embedding: 1_024,
+  blocks: 8,
+  feedForward: 2_816,
+  heads: 16,
+  kvHeads: 4,
+};
 
-const command = new Command("random-model")
-  .requiredOption("--out <file>", "the GGUF file to write")
-  .option("--from <file>", "whose tokenizer to take", packageFile("models/demo/headway-demo.gguf"))
-  .option("--embedding <n>", "width", multipleOf(BLOCK_LENGTH), 1_024)
-  .option("--blocks <n>", "layers", multipleOf(1), 8)
-  .option("--feed-forward <n>", "width inside a layer", multipleOf(BLOCK_LENGTH), 2_816)
-  .option("--heads <n>", "of attention", multipleOf(1), 16)
-  .option("--kv-heads <n>", "of keys and values", multipleOf(1), 4);
-
-async function main(): Promise<void> {
-  const { out, from, ...shape } = command.parse().opts<Shape & { out: string; from: string }>();
-  if (shape.embedding % shape.heads !== 0 || shape.heads % shape.kvHeads !== 0)
-    command.error("--heads must divide --embedding, and --kv-heads --heads");
-  const { typedMetadata } = await gguf(from, { typedMetadata: true, allowLocalFile: true });
+/**
+ * Writes a model of random weights in Q4_0 with the tokenizer of another GGUF file. The same arguments give the same file.
+ */
+export async function writeRandomModel(out: string, tokenizerFrom: string, shape: ModelShape): Promise<void> {
+  const { typedMetadata } = await gguf(tokenizerFrom, { typedMetadata: true, allowLocalFile: true });
   const vocabSize = (typedMetadata["tokenizer.ggml.tokens"]!.value as readonly string[]).length;
   const tensors = tensorsOf(shape, vocabSize);
   const described = describe(tensors);
@@ -173,5 +157,3 @@ async function main(): Promise<void> {
   file.end();
   await once(file, "finish");
 }
-
-await main();

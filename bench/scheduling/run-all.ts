@@ -18,6 +18,7 @@ import type { ScenarioResult } from "./scenario.ts";
 /** Compiled entries by name, and flags of their own. */
 const SCENARIOS = {
   "victim-intruder": ["victim-intruder.js"],
+  "victim-intruder-random-weights": ["victim-intruder.js", "--random-weights"],
   "shared-prefix": ["shared-prefix.js"],
   "memory-pressure": ["memory-pressure.js"],
   "memory-pressure-deterministic": ["memory-pressure.js", "--server-option=--deterministic"],

@@ -1,11 +1,13 @@
-import { writeFileSync } from "node:fs";
-import { basename } from "node:path";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
 
 import { Command } from "commander";
 
 import { usableCores } from "../../models/usable-cores.ts";
 import { packageFile } from "../../src/cli/package-file.ts";
 import { EXIT } from "../commands/exit-codes.ts";
+import { DEFAULT_SHAPE, writeRandomModel } from "../engine/random-model.ts";
 import { wholeAtLeast } from "../option-numbers.ts";
 import { fileHash } from "../peers/file-hash.ts";
 import { formatTable } from "../report/format.ts";
@@ -53,6 +55,7 @@ export interface ScenarioResult extends Findings {
 interface FlagValues {
   readonly model: string;
   readonly threads: number;
+  readonly randomWeights: boolean;
   readonly quick: boolean;
   readonly rounds: number;
   readonly llamaServer?: string;
@@ -66,13 +69,27 @@ export async function runScenario(scenario: Scenario): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
   const flags = parseFlags(scenario);
   try {
-    const result = await resultOf(scenario, settingsOf(flags));
+    const result = await measure(scenario, flags);
     console.log(describe(result));
     if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(result, null, 1)}\n`);
     process.exitCode = result.goals.some(({ isMet }) => isMet === false) ? EXIT.regression : EXIT.ok;
   } catch (error) {
     console.error(`${scenario.name} could not be measured: ${(error as Error).message}`);
     process.exitCode = EXIT.failed;
+  }
+}
+
+async function measure(scenario: Scenario, flags: FlagValues): Promise<ScenarioResult> {
+  const settings = settingsOf(flags);
+  if (!flags.randomWeights) return resultOf(scenario, settings);
+  const folder = mkdtempSync(join(tmpdir(), "headway-bench-"));
+  try {
+    const modelPath = join(folder, "random-weights.gguf");
+    await writeRandomModel(modelPath, settings.modelPath, DEFAULT_SHAPE);
+    const name = `${scenario.name}-random-weights`;
+    return await resultOf({ ...scenario, name }, { ...settings, modelPath });
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 }
 
@@ -97,6 +114,7 @@ function parseFlags({ name, purpose, numRounds }: Scenario): FlagValues {
   return new Command(name)
     .description(purpose)
     .option("--model <file>", "GGUF file", packageFile("models/demo/headway-demo.gguf"))
+    .option("--random-weights", "a model of random weights, in wide layers, with --model's tokenizer", false)
     .option("--threads <n>", "compute threads of each server", wholeAtLeast(1), usableCores())
     .option("--rounds <n>", "how often the sides take turns", wholeAtLeast(1), numRounds)
     .option("--quick", "small sizes: shows that it runs, measures nothing", false)

@@ -11,7 +11,7 @@ import { GREEDY_SAMPLING } from "../../scheduler/sampling-params.ts";
 import { testRunnerOptions } from "../support/demo-model.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
-const entry = fileURLToPath(new URL("../../bench/engine/random-model.js", import.meta.url));
+const entry = fileURLToPath(new URL("../../bench/engine/make-random-model.js", import.meta.url));
 const folder = temporaryFolder();
 const shape = "--embedding 64 --blocks 2 --feed-forward 96 --heads 4 --kv-heads 2".split(" ");
 
