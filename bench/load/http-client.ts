@@ -38,12 +38,13 @@ export class HttpClient implements LoadClient {
 
   async send(recorder: RequestRecorder, body: string, signal: AbortSignal): Promise<void> {
     try {
-      await this.#sendOnce(recorder, body, signal);
+      await this.#exchange(recorder, body, this.#open(recorder, body, { agent: this.#agent, signal }));
     } catch (error) {
       // A kept-alive connection may have been closed by the server at this very moment; that says
-      // nothing about the server under load, so such a request is sent again on a new connection.
+      // nothing about the server under load, so such a request is sent again, on a connection of its own:
+      // the next one in the pool may be as old.
       if (!(error instanceof StaleConnection)) throw error;
-      await this.#sendOnce(recorder, body, signal);
+      await this.#exchange(recorder, body, this.#open(recorder, body, { agent: false, signal }));
     }
   }
 
@@ -62,9 +63,8 @@ export class HttpClient implements LoadClient {
     this.#agent.destroy();
   }
 
-  async #sendOnce(recorder: RequestRecorder, body: string, signal: AbortSignal): Promise<void> {
+  async #exchange(recorder: RequestRecorder, body: string, request: ClientRequest): Promise<void> {
     const { clock } = this.#options;
-    const request = this.#open(recorder, Buffer.byteLength(body), signal);
     const response = responseOf(request);
     recorder.sent(clock.now());
     request.end(body);
@@ -75,17 +75,20 @@ export class HttpClient implements LoadClient {
     await (isStream ? this.#readStream(incoming, recorder) : readBody(incoming, recorder));
   }
 
-  #open(recorder: RequestRecorder, contentLength: number, signal: AbortSignal): ClientRequest {
+  #open(
+    recorder: RequestRecorder,
+    body: string,
+    connection: { readonly agent: http.Agent | false; readonly signal: AbortSignal },
+  ): ClientRequest {
     const { target } = this.#options;
     const key = recorder.request.tenant?.key ?? target.key;
     const transport = this.#url.protocol === "https:" ? https : http;
     return transport.request(this.#url, {
       method: "POST",
-      agent: this.#agent,
-      signal,
+      ...connection,
       headers: {
         "content-type": "application/json",
-        "content-length": contentLength,
+        "content-length": Buffer.byteLength(body),
         accept: target.api === "embeddings" ? "application/json" : "text/event-stream",
         ...(key === null ? {} : { authorization: `Bearer ${key}` }),
       },
