@@ -95,6 +95,7 @@ export class StepPlanner {
     const rows: BatchRow[] = [];
     let first: Sequence | null = null;
     let budget = Infinity;
+    let numTokens = 0;
     for (const sequence of this.#prefillOrder()) {
       // What rides along delays the first token of the prompt that it rides with.
       if (first !== null && this.#roster.running.hasFewerSeats(first, sequence)) break;
@@ -103,12 +104,13 @@ export class StepPlanner {
       const row = makeRow(sequence, sequence.prefillChunk(budget));
       rows.push(row);
       budget -= row.numTokens;
-      if (budget < MIN_FURTHER_CHUNK) break;
+      numTokens += row.numTokens;
+      if (budget < MIN_FURTHER_CHUNK || numTokens >= this.#stepTimes.sharedCallLimit()) break;
     }
     this.#roster.recallPassedOver();
     if (rows.length === 0) return null;
     rows.sort((left, right) => left.sequence.seqId - right.sequence.seqId);
-    return { kind: "prefill", rows, numTokens: rows.reduce((sum, row) => sum + row.numTokens, 0) };
+    return { kind: "prefill", rows, numTokens };
   }
 
   /**

@@ -63,6 +63,38 @@ function runPrompt(engine: FakeEngine, requestId: string, round: number): Outcom
   return { stepMs, ttftMs: engine.nowMs - startMs };
 }
 
+/** Times of the first tokens of prompts that arrive together with nobody decoding, on a machine already known. */
+function burstTtftsMs(numPrompts: number, promptLength: number): number[] {
+  const engine = new FakeEngine({
+    kv: { numBlocks: 1_024, blockSize: 16, numSeqIds: 64, maxCachedBlocks: 0 },
+    scheduler: { maxNumSeqs: 16, maxNumBatchedTokens: 512, maxModelLen: 2_048 },
+  });
+  engine.callMs = callMs;
+  for (const length of [64, 512, 128, 256]) engine.add({ requestId: `${length}`, tokens: range(1, length) });
+  engine.drain();
+  const startMs = engine.nowMs;
+  const ids = Array.from({ length: numPrompts }, (_, index) => `prompt-${index}`);
+  for (const [index, requestId] of ids.entries())
+    engine.add({ requestId, tokens: range(1_000 * (index + 1), promptLength), maxTokens: 8 });
+  const ttfts = new Map<string, number>();
+  while (engine.step() !== null) {
+    for (const requestId of ids)
+      if (!ttfts.has(requestId) && engine.tokensOf(requestId).length > 0)
+        ttfts.set(requestId, engine.nowMs - startMs);
+  }
+  return ids.map((requestId) => ttfts.get(requestId)!);
+}
+
+describe("Prompts that arrive together", () => {
+  test("share a call only up to where a larger one saves next to nothing", () => {
+    const ttftsMs = burstTtftsMs(4, 128);
+    const oneCallMs = 8 + 2.1 * 512;
+    assert.ok(ttftsMs[0]! < 0.6 * oneCallMs, ttftsMs.join());
+    assert.equal(ttftsMs[0], ttftsMs[1]);
+    assert.ok(ttftsMs[2]! > ttftsMs[1]!);
+  });
+});
+
 describe("A long prompt beside eight decoding streams", () => {
   const oneShot = runIntruder({ targetItlMs: 1e9, maxNumBatchedTokens: 2_048, machine: callMs });
   const oneShotMs = Math.max(...oneShot.stepMs);

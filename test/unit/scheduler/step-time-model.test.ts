@@ -36,6 +36,16 @@ describe("StepTimeModel", () => {
   const model = createTrainedModel();
   const load = { numDecodeRows: 8, usedTokens: 0, depth: 0, targetItlMs: 200 };
 
+  test("lets prompts share a call as far as larger calls are faster for each token", () => {
+    assert.equal(new StepTimeModel().sharedCallLimit(), 512);
+    assert.equal(model.sharedCallLimit(), 256);
+    const gpu = new StepTimeModel();
+    for (const numTokens of [16, 64, 128, 256, 512, 16, 64, 128, 256, 512]) {
+      gpu.observe({ batch: batch("prefill", numTokens), usedTokens: 0, durationMs: 20 + 0.01 * numTokens });
+    }
+    assert.equal(gpu.sharedCallLimit(), 512);
+  });
+
   test("predicts both kinds of call", () => {
     assert.ok(Math.abs(model.decodeMs({ numDecodeRows: 8, usedTokens: 0 }) - 26) < 1);
     assert.ok(Math.abs(model.prefillMs(256, 512) - prefillMs(256, 512)) < 30);
