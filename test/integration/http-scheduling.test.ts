@@ -31,6 +31,8 @@ describe("What a request says about its turn", () => {
       [{ body: { priority: 3 } }, 3],
       [{ body: { priority: 3 }, headers: { "x-vllm-priority": "-2" } }, -2],
       [{ headers: { "x-headway-priority": "5", "x-vllm-priority": "-2" } }, 5],
+      [{ headers: { "x-headway-priority": "+9223372036854775807" } }, 2 ** 63],
+      [{ headers: { "x-headway-priority": "-9223372036854775808" } }, -(2 ** 63)],
     ];
     for (const [sent, priority] of cases) assert.equal((await post(t, sent)).received?.priority, priority);
   });
@@ -68,6 +70,8 @@ describe("What a request says about its turn", () => {
       { headers: { "x-llm-d-slo-ttft-ms": "soon" } },
       { headers: { "x-slo-tpot-ms": "-1" } },
       { headers: { "x-headway-priority": "1.5" } },
+      { headers: { "x-headway-priority": "9223372036854775808" } },
+      { headers: { "x-vllm-priority": "-9223372036854775809" } },
       { body: { deadline_ms: 0 } },
       { body: { deadline_ms: 1e12 } },
     ];

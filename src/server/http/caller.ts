@@ -30,9 +30,13 @@ export function callerOf(request: FastifyRequest): Caller {
 function priorityOf(request: FastifyRequest): number | null {
   const header = firstHeader(request, priorityHeaders);
   if (header === null) return null;
-  const priority = Number(header.value);
-  if (/^[+-]?\d+$/.test(header.value) && Math.abs(priority) <= 2 ** 63) return priority;
-  throw invalidValue("priority", `The header ${header.name} must be an integer.`);
+  if (/^[+-]?\d{1,19}$/.test(header.value) && isInt64(header.value)) return Number(header.value);
+  throw invalidValue("priority", `The header ${header.name} must be an integer of 64 bits.`);
+}
+
+function isInt64(digits: string): boolean {
+  const value = BigInt(digits.replace("+", ""));
+  return BigInt.asIntN(64, value) === value;
 }
 
 function targetsOf(request: FastifyRequest): LatencyTargets {

@@ -1,5 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import { invalidJson } from "../api-error.ts";
+import { keepSidesOfInt64 } from "./int64-literals.ts";
 
 const maxDepth = 128;
 
@@ -14,7 +15,7 @@ export function parseJsonBody(bytes: Buffer): unknown {
     throw invalidJson(`The body is nested deeper than ${maxDepth} levels.`);
   }
   try {
-    return JSON.parse(bytes.toString("utf8")) as unknown;
+    return JSON.parse(keepSidesOfInt64(bytes.toString("utf8"))) as unknown;
   } catch {
     // The parser's own message quotes the body, which may be private and of any length.
     throw invalidJson("The body is not valid JSON.");

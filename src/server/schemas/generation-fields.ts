@@ -1,7 +1,8 @@
 import { Type } from "typebox";
 
 const maxInt32 = 2 ** 31 - 1;
-const maxInt64 = 2 ** 63;
+/** Integers of 64 bits; the upper end itself is one too many. */
+const int64 = { minimum: -(2 ** 63), exclusiveMaximum: 2 ** 63 };
 /** A day. */
 export const maxDeadlineMs = 86_400_000;
 
@@ -26,9 +27,7 @@ export const samplingFields = {
       description: "Token id to bias, -100 to 100.",
     }),
   ),
-  seed: Type.Optional(
-    Type.Integer({ minimum: -maxInt64, maximum: maxInt64, description: "Folded to 32 bits." }),
-  ),
+  seed: Type.Optional(Type.Integer({ ...int64, description: "Folded to 32 bits." })),
 };
 
 /** Fields that bound and end the output. */
@@ -54,9 +53,7 @@ export const schedulingFields = {
   deterministic: Type.Optional(
     Type.Boolean({ description: "true is refused unless the server runs with --deterministic." }),
   ),
-  priority: Type.Optional(
-    Type.Integer({ minimum: -maxInt64, maximum: maxInt64, default: 0, description: "Lower runs earlier." }),
-  ),
+  priority: Type.Optional(Type.Integer({ ...int64, default: 0, description: "Lower runs earlier." })),
   deadline_ms: Type.Optional(
     Type.Number({
       exclusiveMinimum: 0,

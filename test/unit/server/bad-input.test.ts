@@ -292,6 +292,40 @@ test("bodies that are no JSON object are refused", async (t) => {
   }
 });
 
+test("seed and priority end where 64 bits do, though JSON's numbers are coarser there", async (t) => {
+  const server = await createTestServer(t);
+  const cases: [string, number][] = [
+    ["9223372036854775807", 200],
+    ["9223372036854775296", 200],
+    ["9223372036854774784", 200],
+    ["9223372036854775808", 400],
+    ["9223372036854776832", 400],
+    ["9.223372036854775808e18", 400],
+    ["-9223372036854775808", 200],
+    ["-9223372036854775807", 200],
+    ["-9223372036854775809", 400],
+    ["-9223372036854776832", 400],
+    ["92233720368547758070", 400],
+  ];
+  for (const field of ["seed", "priority"]) {
+    for (const [literal, status] of cases) {
+      const payload = `{"prompt":"\\\\\\"9223372036854775807","${field}":${literal},"max_tokens":1}`;
+      const headers = { "content-type": "application/json" };
+      const answer = await server.app.inject({ method: "POST", url: "/v1/completions", headers, payload });
+      assert.equal(answer.statusCode, status, `${field} ${literal}: ${answer.body}`);
+      if (status === 400) assert.equal(answer.json<{ error: { param: string } }>().error.param, field);
+    }
+  }
+  const text = `\\"9223372036854775807`;
+  for (const { prompts } of server.engine.received) {
+    assert.equal(
+      Buffer.from(prompts[0]?.tokenIds ?? []).toString(),
+      text,
+      "digits inside a text stay as they are",
+    );
+  }
+});
+
 test("brackets inside strings are not nesting", async (t) => {
   const { app } = await createTestServer(t, { engine: { maxModelLen: 4096 } });
   const prompt = `${'["{'.repeat(300)}\\`;
