@@ -157,6 +157,7 @@ function toServerConfig(config: Config, resolved: ResolvedModel): ServerConfig {
     corsOrigins: config.corsOrigins.length > 0 ? config.corsOrigins : defaultServerConfig.corsOrigins,
     allowedHosts: config.allowedHosts,
     defaultMaxTokens: config.defaultMaxTokens,
+    maxNumStopStrings: config.maxNumStopStrings,
     defaultSeed: config.seed ?? (config.deterministic ? 0 : null),
     isDeterministic: config.deterministic,
     guardMetrics: config.guardMetrics,

@@ -169,8 +169,13 @@ export const options = {
   }),
   maxQueue: option("Scheduling", "max-queue", {
     type: integer({ min: 1, max: 1_000_000 }),
-    description: "Most requests that may wait; others are refused with 503",
-    default: 512,
+    description: "Most requests that may wait, each prompt and choice counted; others are refused with 503",
+    default: 2048,
+  }),
+  maxNumStopStrings: option("Scheduling", "max-stop-strings", {
+    type: integer({ min: 1, max: 1024 }),
+    description: "Most strings in a request's stop, of 4096 bytes in all",
+    default: 16,
   }),
   maxQueuePerTenant: optional("Scheduling", "max-queue-per-tenant", {
     type: integer({ min: 1, max: 1_000_000 }),

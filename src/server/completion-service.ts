@@ -40,7 +40,7 @@ export class CompletionService {
     const model = requireServable(engine);
     const parsed = endpoint.parse(body, { config, pieces: text.vocabulary.pieces });
     this.requireModel(parsed.options.model);
-    this.#checkNumChoices(parsed);
+    this.#checkNumSequences(parsed, model);
     const call = new CompletionCall({
       id: endpoint.idPrefix + randomUUID().replaceAll("-", ""),
       caller,
@@ -53,15 +53,28 @@ export class CompletionService {
     });
     // By the time that half of the queue has started, a place is likely to be free.
     const retryAfterMs = () => engine.queue().predictedWaitMs / 2;
-    this.admission.enter(call, model.maxNumSeqs + config.maxQueue, retryAfterMs);
+    this.admission.enter(call, this.#numPlaces(model), retryAfterMs);
     return call;
   }
 
-  #checkNumChoices({ numPrompts, options }: ParsedCompletion): void {
-    const { maxNumChoices } = this.#dependencies.config;
-    if (numPrompts * options.numChoices <= maxNumChoices) return;
-    const what = numPrompts === 1 ? "'n' and 'best_of'" : "'n' or 'best_of' times the number of prompts";
-    throw invalidValue("n", `${what} must not be greater than ${maxNumChoices}.`);
+  /** Rows, and those who may wait for one. */
+  #numPlaces({ maxNumSeqs }: ModelInfo): number {
+    return maxNumSeqs + this.#dependencies.config.maxQueue;
+  }
+
+  /** A list of prompts must fit beside those of nobody else; many choices of one prompt get in alone. */
+  #checkNumSequences({ numPrompts, options: { numChoices } }: ParsedCompletion, model: ModelInfo): void {
+    const { maxNumChoices, maxNumSequences } = this.#dependencies.config;
+    if (numChoices > maxNumChoices) {
+      throw invalidValue("n", `'n' and 'best_of' must not be greater than ${maxNumChoices}.`);
+    }
+    const limit = Math.min(maxNumSequences, Math.max(maxNumChoices, this.#numPlaces(model)));
+    if (numPrompts * numChoices <= limit) return;
+    if (numPrompts > limit) {
+      throw invalidValue("prompt", `'prompt' must not hold more than ${limit} prompts on this server.`);
+    }
+    const message = `'n' or 'best_of' times the number of prompts must not be greater than ${limit}.`;
+    throw invalidValue("n", message);
   }
 
   #findLongestPiece(): number {

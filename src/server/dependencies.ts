@@ -55,9 +55,10 @@ export interface ServerConfig {
   readonly defaultSeed: number | null;
   /** Requests may ask for what holds for all of them then. */
   readonly isDeterministic: boolean;
-  readonly maxNumPrompts: number;
-  /** Prompts times choices of one request. */
+  /** Of one prompt. */
   readonly maxNumChoices: number;
+  /** Prompts of one request, also times their choices. */
+  readonly maxNumSequences: number;
   readonly maxNumStopStrings: number;
   /** Puts /metrics behind the key. */
   readonly guardMetrics: boolean;
@@ -71,15 +72,15 @@ export interface ServerConfig {
 export const defaultServerConfig: ServerConfig = {
   apiKeys: [],
   servedModelName: "model",
-  maxQueue: 512,
+  maxQueue: 2048,
   bodyLimitBytes: 8 * 1024 * 1024,
   corsOrigins: ["localhost"],
   allowedHosts: [],
   defaultMaxTokens: 2048,
   defaultSeed: null,
   isDeterministic: false,
-  maxNumPrompts: 128,
   maxNumChoices: 256,
+  maxNumSequences: 1024,
   maxNumStopStrings: 16,
   guardMetrics: false,
   ssePingIntervalMs: 15_000,

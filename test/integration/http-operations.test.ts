@@ -75,6 +75,43 @@ test("the OpenAPI document names every endpoint once", async (t) => {
   assert.deepEqual(document.paths["/health"]?.["get"]?.security, []);
 });
 
+test("the OpenAPI document shows the limits that were configured", async (t) => {
+  const { app } = await createTestServer(t, { config: { maxNumStopStrings: 4, maxNumSequences: 32 } });
+  interface Body {
+    properties: {
+      stop: { anyOf: { type: string; maxItems?: number }[] };
+      prompt?: { description: string };
+    };
+  }
+  const { paths } = (await app.inject({ url: "/openapi.json" })).json<{
+    paths: Record<string, { post: { requestBody: { content: { "application/json": { schema: Body } } } } }>;
+  }>();
+  for (const path of ["/v1/completions", "/v1/chat/completions"]) {
+    const { stop, prompt } = paths[path]!.post.requestBody.content["application/json"].schema.properties;
+    assert.deepEqual(
+      stop.anyOf.map(({ type, maxItems }) => [type, maxItems]),
+      [
+        ["string", undefined],
+        ["array", 4],
+      ],
+    );
+    if (path === "/v1/completions") assert.match(prompt!.description, /up to 32 of/);
+  }
+  for (const [numStops, status] of [
+    [4, 200],
+    [5, 400],
+  ] as const) {
+    const stop = Array.from({ length: numStops }, (_, index) => `s${index}`);
+    for (const [url, payload] of [
+      ["/v1/completions", { prompt: "a", stop }],
+      ["/v1/chat/completions", { messages: [{ role: "user", content: "a" }], stop }],
+    ] as const) {
+      const answer = await app.inject({ method: "POST", url, payload });
+      assert.equal(answer.statusCode, status, `${url} ${numStops}`);
+    }
+  }
+});
+
 test("the model's card", async (t) => {
   const { app } = await createTestServer(t);
   const { data } = (await app.inject({ url: "/v1/models" })).json<{ data: Record<string, unknown>[] }>();

@@ -21,9 +21,15 @@ export class FakeText implements TextService {
   failure: Error | null = null;
   /** Resolved before each answer; lets tests hold a request at this stage. */
   gate: Promise<void> = Promise.resolve();
+  /** Most texts that were asked for at the same time. */
+  maxNumOpen = 0;
+  #numOpen = 0;
 
   async tokenize(text: string): Promise<number[]> {
+    this.#numOpen += 1;
+    this.maxNumOpen = Math.max(this.maxNumOpen, this.#numOpen);
     await this.gate;
+    this.#numOpen -= 1;
     if (this.failure !== null) throw this.failure;
     return [...encoder.encode(text)];
   }

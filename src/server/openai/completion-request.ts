@@ -61,8 +61,9 @@ function parsePrompts(prompt: unknown, context: ParseContext): PromptInput[] {
   const list = prompt as unknown[];
   if (list.length === 0) throw emptyPrompt();
   if (typeof list[0] === "number") return [requireTokenIds(list, context.pieces.length)];
-  if (list.length > context.config.maxNumPrompts) {
-    throw invalidValue("prompt", `'prompt' must not hold more than ${context.config.maxNumPrompts} prompts.`);
+  const { maxNumSequences } = context.config;
+  if (list.length > maxNumSequences) {
+    throw invalidValue("prompt", `'prompt' must not hold more than ${maxNumSequences} prompts.`);
   }
   return list.map((entry) => parsePrompt(entry, context.pieces.length));
 }

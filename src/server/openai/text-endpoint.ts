@@ -17,6 +17,7 @@ export const textEndpoint: CompletionEndpoint = {
 
 /** OpenAI's, for this endpoint only. */
 const defaultMaxTokens = 16;
+const numTextsAtOnce = 8;
 
 function parseText(json: unknown, context: ParseContext): ParsedCompletion {
   const request = parseCompletionRequest(json, context);
@@ -29,13 +30,23 @@ function parseText(json: unknown, context: ParseContext): ParsedCompletion {
     promptField: "prompt",
     maxPromptTextBytes: Math.max(...prompts.map(textBytes)),
     continuesText: true,
-    tokenize: (text) => Promise.all(prompts.map((prompt) => tokenizePrompt(prompt, request, text))),
+    tokenize: (text) => tokenizePrompts(request, text),
     format: (identity, tokenized) => formatFor(request, context, { identity, prompts: tokenized }),
   };
 }
 
 function textBytes(prompt: PromptInput): number {
   return typeof prompt === "string" ? Buffer.byteLength(prompt) : 0;
+}
+
+/** A few at a time, so that other requests' texts get their turns in between. */
+async function tokenizePrompts(request: CompletionRequest, text: TextService): Promise<readonly Prompt[]> {
+  const tokenized: Prompt[] = [];
+  for (let start = 0; start < request.prompts.length; start += numTextsAtOnce) {
+    const prompts = request.prompts.slice(start, start + numTextsAtOnce);
+    tokenized.push(...(await Promise.all(prompts.map((prompt) => tokenizePrompt(prompt, request, text)))));
+  }
+  return tokenized;
 }
 
 async function tokenizePrompt(

@@ -11,15 +11,17 @@ import { chatEndpoint } from "../openai/chat-endpoint.ts";
 import type { CompletionEndpoint } from "../openai/endpoint.ts";
 import { textEndpoint } from "../openai/text-endpoint.ts";
 import { chatCompletionSchema, completionSchema } from "../schemas/bodies.ts";
+import { withLimits } from "../schemas/configured-limits.ts";
 import { chatCompletionAnswer, completionAnswer, errorSchema } from "../schemas/responses.ts";
 import type { ServerContext } from "../server-context.ts";
 
 /** Routes that generate text. */
 export function registerCompletionRoutes(app: FastifyInstance, context: ServerContext): void {
+  const { config } = context.dependencies;
   const tags = ["Completions"];
   for (const prefix of ["/v1", ""]) {
     const chatSchema = {
-      body: chatCompletionSchema,
+      body: withLimits(chatCompletionSchema, config),
       response: { 200: chatCompletionAnswer, default: errorSchema },
       tags,
       summary: "Answer a conversation",
@@ -28,7 +30,7 @@ export function registerCompletionRoutes(app: FastifyInstance, context: ServerCo
       complete(chatEndpoint, context, request, reply),
     );
     const textSchema = {
-      body: completionSchema,
+      body: withLimits(completionSchema, config),
       response: { 200: completionAnswer, default: errorSchema },
       tags,
       summary: "Continue a text",

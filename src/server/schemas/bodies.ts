@@ -25,7 +25,6 @@ export const chatCompletionSchema = Type.Object({
 
 export const completionSchema = Type.Object({
   prompt: Type.Unsafe<unknown>({
-    description: "A text, a list of texts, token ids, or a list of token id lists.",
     anyOf: [{ type: "string" }, { type: "array", items: {} }],
   }),
   ...generationFields,

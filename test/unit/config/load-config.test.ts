@@ -45,6 +45,16 @@ test("a flag goes before the environment, which goes before the file", (t) => {
   assert.deepEqual([config.port, config.threads, config.maxNumSeqs], [1, 2, 3]);
 });
 
+test("the most stop strings, by flag, environment and file", (t) => {
+  assert.equal(load().maxNumStopStrings, 16);
+  const configFile = writeFile(t, "headway.toml", "max-stop-strings = 4\n");
+  assert.equal(load({ configFile }).maxNumStopStrings, 4);
+  const environment = { HEADWAY_MAX_STOP_STRINGS: "8" };
+  assert.equal(load({ configFile, environment }).maxNumStopStrings, 8);
+  assert.equal(load({ environment, flags: { "max-stop-strings": "1" } }).maxNumStopStrings, 1);
+  refuses({ flags: { "max-stop-strings": "0" } }, /max-stop-strings/);
+});
+
 test("JSON, TOML and YAML files say the same", (t) => {
   const files = {
     "a.json": '{"kv-memory": "2GiB", "api-key": ["x", "y"], "prefix-cache": false}',
