@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { createFakeModelInfo } from "../../models/fake-model-runner.ts";
 import { chooseLayout, type LayoutCosts } from "../../models/layout-choice.ts";
 import { decideLayout, type LayoutRequest } from "../../models/llama/decide-layout.ts";
 import { type MemoryPlan, MemoryPlanError } from "../../models/memory-plan.ts";
@@ -29,13 +30,7 @@ function decide(overrides: Partial<LayoutRequest>) {
   return decideLayout({
     wanted: "auto",
     isDeterministic: false,
-    capabilities: {
-      canTrim: true,
-      canShare: true,
-      hasSlidingWindow: false,
-      isRecurrent: false,
-      isCausal: true,
-    },
+    capabilities: createFakeModelInfo().capabilities,
     sharedPart: null,
     plan: (kvLayout) => plan({ kvLayout }),
     measure: () => COSTS,
@@ -84,15 +79,10 @@ describe("decideLayout", () => {
   });
 
   it("never makes streams of a memory that cannot be cut or copied", () => {
-    const capabilities = {
-      canTrim: false,
-      canShare: false,
-      hasSlidingWindow: false,
-      isRecurrent: true,
-      isCausal: true,
-    };
-    assert.equal(decide({ capabilities, measure: mustNotMeasure }).layout, "paged");
-    const sliding = { ...capabilities, canTrim: true, isRecurrent: false, hasSlidingWindow: true };
+    const { capabilities: all } = createFakeModelInfo();
+    const recurrent = { ...all, canTrim: false, canShare: false, isRecurrent: true };
+    assert.equal(decide({ capabilities: recurrent, measure: mustNotMeasure }).layout, "paged");
+    const sliding = { ...all, canShare: false, hasSlidingWindow: true };
     assert.equal(decide({ capabilities: sliding, measure: mustNotMeasure }).layout, "paged");
   });
 });

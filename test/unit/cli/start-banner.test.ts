@@ -1,47 +1,19 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
-import type { ModelInfo } from "../../../models/model-info.ts";
+import { createFakeModelInfo } from "../../../models/fake-model-runner.ts";
 import { isLoopback, startBanner } from "../../../src/cli/start-banner.ts";
 import { loadConfig } from "../../../src/config/load-config.ts";
 
-const model: ModelInfo = {
+const model = createFakeModelInfo({
   id: "toy's own",
-  architecture: "llama",
   description: "llama 256M Q4_K - Medium",
   numParameters: 134_515_008,
   sizeBytes: 4 * 1024 * 1024,
-  vocabSize: 4096,
-  embeddingLength: 256,
-  trainedContextLength: 2048,
-  maxModelLen: 2048,
-  maxNumSeqs: 16,
-  maxNumBatchedTokens: 512,
-  backend: "cpu",
   deviceNames: [],
-  libraryVersion: "0.4.0",
   numThreads: 2,
-  flashAttention: true,
-  kvLayout: "paged",
-  kvLayoutReason: "as asked",
-  isDeterministic: false,
-  capabilities: {
-    canTrim: true,
-    canShare: true,
-    hasSlidingWindow: false,
-    isRecurrent: false,
-    isCausal: true,
-  },
-  kvPool: {
-    blockSize: 16,
-    numBlocks: 2048,
-    bytesPerToken: 1024,
-    sizeBytes: 32 * 1024 * 1024,
-    cacheTypeK: "f16",
-    cacheTypeV: "f16",
-  },
-  eogTokenIds: [2],
-};
+  kvPool: { numBlocks: 2048, sizeBytes: 32 * 1024 * 1024 },
+});
 
 function banner(flags: Readonly<Record<string, unknown>>, url = "http://127.0.0.1:8000"): string {
   return startBanner(
