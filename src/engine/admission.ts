@@ -1,7 +1,7 @@
 import type { Prediction } from "../../scheduler/queue-model.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import { GenerationError } from "./generation.ts";
-import type { EngineState, GenerationRequest, RefusalReason } from "./generation.ts";
+import type { EngineState, GenerationRequest, ProspectiveRequest, RefusalReason } from "./generation.ts";
 import type { WaitingTotals } from "./waiting-work.ts";
 
 export interface AdmissionLimits {
@@ -29,11 +29,26 @@ const MIN_RETRY_MS = 1000;
 const MAX_RETRY_MS = 60_000;
 
 /** Refuses by throwing, before anything is queued; returns when the request may enter. */
-export function admit(request: GenerationRequest, state: AdmissionState, limits: AdmissionLimits): void {
+export function admit(request: ProspectiveRequest, state: AdmissionState, limits: AdmissionLimits): void {
   requireServing(state);
   requireFit(request, state.model);
   requireRoom(request, state, limits);
   requireTimely(request, state.prediction, limits);
+}
+
+/** What `admit` would throw; null when it would not. */
+export function refusalOf(
+  request: ProspectiveRequest,
+  state: AdmissionState,
+  limits: AdmissionLimits,
+): GenerationError | null {
+  try {
+    admit(request, state, limits);
+    return null;
+  } catch (error) {
+    if (error instanceof GenerationError) return error;
+    throw error;
+  }
 }
 
 /** Kept to what SDKs obey: above a minute some wait blindly and some give up. */
@@ -41,20 +56,29 @@ export function retryAfterMs(waitMs: number): number {
   return Math.round(Math.min(MAX_RETRY_MS, Math.max(MIN_RETRY_MS, waitMs)));
 }
 
-/** Sequences that a request becomes, and their prompt tokens. */
-export function sizeOf({ prompts, numChoices }: GenerationRequest): WaitingTotals {
-  const numPromptTokens = prompts.reduce((sum, prompt) => sum + prompt.tokenIds.length, 0);
-  return { numSequences: prompts.length * numChoices, numTokens: numPromptTokens * numChoices };
+/** What admission needs to know of a request. */
+export function prospectOf(request: GenerationRequest): ProspectiveRequest {
+  const { prompts, numChoices, tenantId, priority, maxTokens, targets = {} } = request;
+  const numTokens = prompts.reduce((sum, prompt) => sum + prompt.tokenIds.length, 0);
+  return {
+    tenantId,
+    priority,
+    numSequences: prompts.length * numChoices,
+    numPromptTokens: numTokens * numChoices,
+    maxTokens,
+    longestPrompt: Math.max(...prompts.map(({ tokenIds }) => tokenIds.length)),
+    targets,
+  };
 }
 
 /**
  * The bounds hold for what has to wait: sequences for which a row is free start with the next step. A request that
  * finds nothing before it is let in, however large; it could never get in otherwise.
  */
-function requireRoom(request: GenerationRequest, state: AdmissionState, limits: AdmissionLimits): void {
+function requireRoom(request: ProspectiveRequest, state: AdmissionState, limits: AdmissionLimits): void {
   const { queue, tenantQueue, prediction, numStarted } = state;
   if (queue.numSequences + numStarted === 0) return;
-  const { numSequences, numTokens } = sizeOf(request);
+  const { numSequences, numPromptTokens } = request;
   const numFreeRows = Math.max(0, (state.model?.maxNumSeqs ?? 0) - numStarted);
   const numQueuedByOthers = queue.numSequences - tenantQueue.numSequences;
   // By the time that half of the queue has started, a place is likely to be free.
@@ -67,7 +91,7 @@ function requireRoom(request: GenerationRequest, state: AdmissionState, limits: 
   }
   const numWaiting = queue.numSequences + numSequences - numFreeRows;
   if (numWaiting > limits.maxQueuedSequences) throw full("queue_requests", halfMs);
-  if (queue.numTokens + numTokens > limits.maxQueuedTokens) throw full("queue_tokens", halfMs);
+  if (queue.numTokens + numPromptTokens > limits.maxQueuedTokens) throw full("queue_tokens", halfMs);
 }
 
 function full(reason: RefusalReason, waitMs: number): GenerationError {
@@ -76,7 +100,7 @@ function full(reason: RefusalReason, waitMs: number): GenerationError {
 }
 
 function requireTimely(
-  { targets = {} }: GenerationRequest,
+  { targets = {} }: ProspectiveRequest,
   { queueMs, ttftMs, tpotMs, totalMs }: Prediction,
   { maxPredictedWaitMs = Infinity }: AdmissionLimits,
 ): void {
@@ -118,13 +142,8 @@ function requireServing(state: AdmissionState): void {
   }
 }
 
-function requireFit(request: GenerationRequest, model: ModelInfo | null): void {
-  if (model === null) return;
-  for (const { tokenIds } of request.prompts) {
-    if (tokenIds.length + Math.min(1, request.maxTokens) <= model.maxModelLen) continue;
-    throw new GenerationError(
-      "context_length_exceeded",
-      `The prompt has ${tokenIds.length} tokens; the context holds ${model.maxModelLen}, output included.`,
-    );
-  }
+function requireFit({ longestPrompt = 0, maxTokens }: ProspectiveRequest, model: ModelInfo | null): void {
+  if (model === null || longestPrompt + Math.min(1, maxTokens) <= model.maxModelLen) return;
+  const message = `The prompt has ${longestPrompt} tokens; the context holds ${model.maxModelLen}, output included.`;
+  throw new GenerationError("context_length_exceeded", message);
 }

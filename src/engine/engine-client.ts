@@ -1,7 +1,7 @@
 import type { PinnedPrefix, SchedulerStats } from "../../scheduler/contracts.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import { ActiveGeneration, type GenerationPort, type StepMoment } from "./active-generation.ts";
-import { admit, sizeOf, type AdmissionLimits } from "./admission.ts";
+import { prospectOf, refusalOf, type AdmissionLimits } from "./admission.ts";
 import { Choice, type OutputAssembler } from "./choice.ts";
 import { EngineSupervisor, type SupervisorOptions } from "./engine-supervisor.ts";
 import { engineUnavailable, SnapshotRequests, type EngineSnapshot } from "./engine-snapshot.ts";
@@ -137,6 +137,19 @@ export class EngineClient implements Engine, GenerationPort {
     return this.#forecaster.forecast(request);
   }
 
+  refusalOf(request: ProspectiveRequest): GenerationError | null {
+    const queue = this.#ledger.waiting.totals;
+    const state = {
+      engineState: this.state,
+      model: this.model,
+      queue,
+      numStarted: this.#ledger.size - queue.numSequences,
+      tenantQueue: this.#ledger.waiting.totalsOf(request.tenantId),
+      prediction: this.forecast(request),
+    };
+    return refusalOf(request, state, this.#options.limits);
+  }
+
   unpin(prefix: PinnedPrefix, others: readonly PinnedPrefix[]): void {
     this.#supervisor.post({ unpin: [prefix], pin: others });
   }
@@ -148,9 +161,13 @@ export class EngineClient implements Engine, GenerationPort {
   }
 
   generate(request: GenerationRequest, sink: GenerationSink): Generation {
-    this.#admit(request);
-    const choices = this.#createChoices(request);
     const { observer, now } = this.#options;
+    const refusal = this.refusalOf(prospectOf(request));
+    if (refusal !== null) {
+      observer.onRefused(refusal.reason ?? refusal.code);
+      throw refusal;
+    }
+    const choices = this.#createChoices(request);
     const generation = new ActiveGeneration({ request, choices, sink, port: this, observer, now });
     this.#generations.add(generation);
     observer.onAccepted();
@@ -185,26 +202,6 @@ export class EngineClient implements Engine, GenerationPort {
     this.#generations.delete(generation);
     this.#forecaster.noteFinished(finished);
     if (this.#generations.size === 0) this.#onIdle?.();
-  }
-
-  #admit(request: GenerationRequest): void {
-    const { tenantId, priority, maxTokens } = request;
-    const { numSequences, numTokens: numPromptTokens } = sizeOf(request);
-    const queue = this.#ledger.waiting.totals;
-    const state = {
-      engineState: this.state,
-      model: this.model,
-      queue,
-      numStarted: this.#ledger.size - queue.numSequences,
-      tenantQueue: this.#ledger.waiting.totalsOf(tenantId),
-      prediction: this.forecast({ tenantId, priority, numSequences, numPromptTokens, maxTokens }),
-    };
-    try {
-      admit(request, state, this.#options.limits);
-    } catch (error) {
-      if (error instanceof GenerationError) this.#options.observer.onRefused(error.reason ?? error.code);
-      throw error;
-    }
   }
 
   #createChoices(request: GenerationRequest): Choice[] {

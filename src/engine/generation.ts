@@ -160,7 +160,7 @@ export interface Generation {
 
 export type EngineState = "loading" | "ready" | "restarting" | "failed" | "draining" | "stopped";
 
-/** A request that may be sent, for a prediction. */
+/** A request as admission and predictions see it: it may be one that is never made. */
 export interface ProspectiveRequest {
   readonly tenantId: string;
   readonly priority: number;
@@ -168,6 +168,9 @@ export interface ProspectiveRequest {
   /** Of all sequences. */
   readonly numPromptTokens: number;
   readonly maxTokens: number;
+  /** Of its longest prompt alone. */
+  readonly longestPrompt?: number;
+  readonly targets?: LatencyTargets;
 }
 
 /** What would become of a request now. */
@@ -196,6 +199,8 @@ export interface Engine {
   stats(): SchedulerStats;
   queue(): QueueState;
   forecast(request: ProspectiveRequest): Forecast;
+  /** What `generate` would throw for want of room or time; null when such a request would be admitted now. */
+  refusalOf(request: ProspectiveRequest): GenerationError | null;
   /** Asks the engine process; rejects with GenerationError when there is none. */
   snapshot(): Promise<EngineSnapshot>;
   /** Throws GenerationError when refused: nothing was queued then. */

@@ -18,15 +18,17 @@ export class Admission {
     return this.#calls.size;
   }
 
-  /**
-   * Takes a place or throws `overloaded`, before any work is done for the call. A call with more choices than ever fit
-   * gets in alone, as it could never otherwise.
-   */
+  /** Takes a place or throws `overloaded`, before any work is done for the call. */
   enter(call: AdmittedCall, maxNumChoices: number, retryAfterMs: () => number): void {
-    const isFull = this.#numChoices + call.numChoices > maxNumChoices;
-    if (isFull && this.#numChoices > 0) throw overloaded(retryAfterMs());
+    this.requireRoom(call.numChoices, maxNumChoices, retryAfterMs);
     this.#calls.add(call);
     this.#numChoices += call.numChoices;
+  }
+
+  /** A call with more choices than ever fit gets in alone, as it could never otherwise. */
+  requireRoom(numChoices: number, maxNumChoices: number, retryAfterMs: () => number): void {
+    const isFull = this.#numChoices + numChoices > maxNumChoices;
+    if (isFull && this.#numChoices > 0) throw overloaded(retryAfterMs());
   }
 
   /** Gives the place back; harmless when it was given back before. */

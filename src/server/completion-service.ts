@@ -1,11 +1,13 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { ModelInfo } from "../../models/model-info.ts";
+import type { ProspectiveRequest } from "../engine/generation.ts";
 import { Admission } from "./admission.ts";
 import { ApiError, invalidValue, modelNotFound } from "./api-error.ts";
 import { CompletionCall } from "./completion-call.ts";
 import type { Caller } from "./completion-call.ts";
 import type { AppDependencies } from "./dependencies.ts";
-import type { CompletionEndpoint, ParsedCompletion } from "./openai/endpoint.ts";
+import { toApiError } from "./error-mapping.ts";
+import type { CompletionEndpoint } from "./openai/endpoint.ts";
 import { requireServable } from "./servable.ts";
 
 /** Opens calls: parses, checks against the model and admits. What HTTP and WebSocket have in common. */
@@ -35,12 +37,29 @@ export class CompletionService {
     if (name !== null && name !== this.#dependencies.config.servedModelName) throw modelNotFound(name);
   }
 
+  /** What a request with one prompt would be told now, without making it; null when it would be let in. */
+  refusalOf(request: ProspectiveRequest): ApiError | null {
+    const { engine } = this.#dependencies;
+    try {
+      const model = requireServable(engine);
+      this.#checkNumSequences(1, request.numSequences, model);
+      this.admission.requireRoom(request.numSequences, this.#numPlaces(model), this.#retryAfterMs);
+    } catch (error) {
+      return toApiError(error);
+    }
+    const refusal = engine.refusalOf(request);
+    return refusal === null ? null : toApiError(refusal);
+  }
+
+  /** By the time that half of the queue has started, a place is likely to be free. */
+  readonly #retryAfterMs = (): number => this.#dependencies.engine.queue().predictedWaitMs / 2;
+
   #open(endpoint: CompletionEndpoint, body: unknown, caller: Caller): CompletionCall {
     const { engine, text, config } = this.#dependencies;
     const model = requireServable(engine);
     const parsed = endpoint.parse(body, { config, pieces: text.vocabulary.pieces });
     this.requireModel(parsed.options.model);
-    this.#checkNumSequences(parsed, model);
+    this.#checkNumSequences(parsed.numPrompts, parsed.options.numChoices, model);
     const call = new CompletionCall({
       id: endpoint.idPrefix + randomUUID().replaceAll("-", ""),
       caller,
@@ -51,9 +70,7 @@ export class CompletionService {
       longestPiece: this.#findLongestPiece(),
       systemFingerprint: fingerprint(model),
     });
-    // By the time that half of the queue has started, a place is likely to be free.
-    const retryAfterMs = () => engine.queue().predictedWaitMs / 2;
-    this.admission.enter(call, this.#numPlaces(model), retryAfterMs);
+    this.admission.enter(call, this.#numPlaces(model), this.#retryAfterMs);
     return call;
   }
 
@@ -63,7 +80,7 @@ export class CompletionService {
   }
 
   /** A list of prompts must fit beside those of nobody else; many choices of one prompt get in alone. */
-  #checkNumSequences({ numPrompts, options: { numChoices } }: ParsedCompletion, model: ModelInfo): void {
+  #checkNumSequences(numPrompts: number, numChoices: number, model: ModelInfo): void {
     const { maxNumChoices, maxNumSequences } = this.#dependencies.config;
     if (numChoices > maxNumChoices) {
       throw invalidValue("n", `'n' and 'best_of' must not be greater than ${maxNumChoices}.`);

@@ -19,6 +19,11 @@ interface Capacity {
   };
   readonly contexts: readonly { tokens: number; users: number; users_with_sharing: number }[];
   readonly prediction?: Record<string, number>;
+  readonly admission?: {
+    readonly accepted: boolean;
+    readonly status?: number;
+    readonly error?: { readonly reason: string };
+  };
 }
 
 interface SequenceReport {
@@ -107,6 +112,19 @@ describe("what the scheduler tells and does, on the real engine", () => {
     for (const query of ["prompt_tokens=0", "prompt_tokens=x", "prompt_tokens=4096", "prompt_tokens=1&n=0"]) {
       assert.equal((await get(`/capacity?${query}`)).status, 400, query);
     }
+  });
+
+  it("GET /capacity: a deadline that the request could not keep either", async () => {
+    const query = "prompt_tokens=500&max_tokens=500&deadline_ms=1";
+    const answer = (await (await get(`/capacity?${query}`)).json()) as Capacity;
+    const { accepted, status, error } = answer.admission!;
+    assert.deepEqual([accepted, status, error?.reason], [false, 503, "deadline"]);
+    const tokens = Array.from({ length: 500 }, (_, index) => 300 + index);
+    const { response } = await stream(KEYS[0], { prompt: tokens, max_tokens: 500, deadline_ms: 1 });
+    const sent = (await response.json()) as { error: { reason: string } };
+    assert.deepEqual([response.status, sent.error.reason], [status, error?.reason]);
+    const roomy = (await (await get(`/capacity?${query}0000000`)).json()) as Capacity;
+    assert.deepEqual(roomy.admission, { accepted: true });
   });
 
   it("GET /debug/scheduler: who runs, who waits, whose blocks, which steps; no word of a prompt", async () => {

@@ -5,12 +5,16 @@ import {
   type GenerationErrorCode,
   type RefusalReason,
 } from "../../src/engine/generation.ts";
-import { createTestServer } from "../support/test-server.ts";
+import { createTestServer, type TestServer } from "../support/test-server.ts";
 
 interface Sent {
   readonly headers?: Record<string, string>;
   readonly body?: object;
   readonly apiKeys?: readonly string[];
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
 }
 
 async function post(t: TestContext, { headers = {}, body = {}, apiKeys = [] }: Sent) {
@@ -77,6 +81,65 @@ describe("What a request says about its turn", () => {
     ];
     for (const sent of bad)
       assert.equal((await post(t, sent)).response.statusCode, 400, JSON.stringify(sent));
+  });
+});
+
+interface Admission {
+  readonly accepted: boolean;
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  readonly error: object;
+}
+
+/** What the dry run says, beside what a request of that size is told. */
+async function askAndSend({ app }: TestServer, query = "", fields: object = {}) {
+  const asked = await app.inject({ url: `/capacity?prompt_tokens=1&max_tokens=1${query}` });
+  const payload = { prompt: "a", max_tokens: 1, ...fields };
+  const sent = await app.inject({ method: "POST", url: "/v1/completions", payload });
+  return { admission: asked.json<{ admission: Admission }>().admission, sent };
+}
+
+describe("GET /capacity tells whether a request would be let in", () => {
+  const assertSame = ({ admission, sent }: Awaited<ReturnType<typeof askAndSend>>, status: number): void => {
+    assert.deepEqual([admission.accepted, admission.status, sent.statusCode], [false, status, status]);
+    assert.deepEqual(admission.error, sent.json<{ error: object }>().error);
+    for (const [name, value] of Object.entries(admission.headers)) assert.equal(sent.headers[name], value);
+    assert.equal(admission.headers["retry-after"], sent.headers["retry-after"]);
+  };
+
+  test("it would", async (t) => {
+    const { admission, sent } = await askAndSend(await createTestServer(t));
+    assert.deepEqual(admission, { accepted: true });
+    assert.equal(sent.statusCode, 200);
+  });
+
+  test("the engine would refuse it", async (t) => {
+    const server = await createTestServer(t);
+    server.engine.refusal = new GenerationError("rate_limit_exceeded", "Later.", 7300, "tenant_queue");
+    const answers = await askAndSend(server);
+    assertSame(answers, 429);
+    assert.equal(answers.admission.headers["retry-after-ms"], "7300");
+  });
+
+  test("all places are taken; asking takes none and is counted as no refusal", async (t) => {
+    const server = await createTestServer(t, {
+      config: { maxQueue: 1 },
+      engine: { stepMs: null, maxNumSeqs: 1 },
+    });
+    const payload = { prompt: "a", max_tokens: 1 };
+    const held = [0, 1].map(() => server.app.inject({ method: "POST", url: "/v1/completions", payload }));
+    await until(() => server.engine.active.size === 2);
+    assertSame(await askAndSend(server), 503);
+    const { body } = await server.app.inject({ url: "/metrics" });
+    assert.match(body, /^headway_admission_rejections_total\{reason="queue_requests".*\} 1$/m);
+    server.engine.step();
+    server.engine.step();
+    await Promise.all(held);
+    assert.equal(server.engine.received.length, 2);
+  });
+
+  test("more choices than any request may have", async (t) => {
+    assertSame(await askAndSend(await createTestServer(t), "&n=257", { n: 257 }), 400);
   });
 });
 

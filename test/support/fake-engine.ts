@@ -1,4 +1,5 @@
 import type { PinnedPrefix, SchedulerStats, TokenLogprob } from "../../scheduler/contracts.ts";
+import { createFakeModelInfo } from "../../models/fake-model-runner.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import type { EngineSnapshot } from "../../src/engine/engine-snapshot.ts";
 import { GenerationError } from "../../src/engine/generation.ts";
@@ -27,43 +28,7 @@ export interface FakeEngineOptions {
   readonly padding?: string;
 }
 
-const modelInfo = (maxModelLen: number, maxNumSeqs: number): ModelInfo => ({
-  id: "fake",
-  architecture: "fake",
-  description: "fake F16",
-  numParameters: 1_000_000,
-  sizeBytes: 2_000_000,
-  vocabSize: fakePieces.length,
-  embeddingLength: 64,
-  trainedContextLength: maxModelLen,
-  maxModelLen,
-  maxNumSeqs,
-  maxNumBatchedTokens: 512,
-  backend: "cpu",
-  deviceNames: ["CPU"],
-  libraryVersion: "test",
-  numThreads: 1,
-  flashAttention: false,
-  kvLayout: "paged",
-  kvLayoutReason: "as asked",
-  isDeterministic: false,
-  capabilities: {
-    canTrim: true,
-    canShare: true,
-    hasSlidingWindow: false,
-    isRecurrent: false,
-    isCausal: true,
-  },
-  kvPool: {
-    blockSize: 16,
-    numBlocks: 64,
-    bytesPerToken: 128,
-    sizeBytes: 131_072,
-    cacheTypeK: "f16",
-    cacheTypeV: "f16",
-  },
-  eogTokenIds: [],
-});
+const NUM_BLOCKS = 64;
 
 /**
  * An engine in the test's own process that produces known words: the i-th token of choice c is word (i + c) mod the
@@ -94,7 +59,13 @@ export class FakeEngine implements Engine {
       padding: "",
       ...options,
     };
-    this.model = modelInfo(this.#options.maxModelLen, this.#options.maxNumSeqs);
+    const { maxModelLen, maxNumSeqs } = this.#options;
+    this.model = createFakeModelInfo({
+      maxModelLen,
+      maxNumSeqs,
+      vocabSize: fakePieces.length,
+      kvPool: { numBlocks: NUM_BLOCKS },
+    });
   }
 
   lastStepAgeMs(): number {
@@ -108,11 +79,12 @@ export class FakeEngine implements Engine {
   stats(): SchedulerStats {
     const numChoices = [...this.active].reduce((sum, generation) => sum + generation.numOpenChoices, 0);
     const numRunning = Math.min(numChoices, this.#options.maxNumSeqs);
+    const numUsed = Math.min(NUM_BLOCKS, numRunning);
     return {
       numRunning,
       numWaiting: numChoices - numRunning,
       numWaitingTokens: 0,
-      blocks: { total: 64, free: 64 - Math.min(64, numRunning), cached: 0, used: Math.min(64, numRunning) },
+      blocks: { total: NUM_BLOCKS, free: NUM_BLOCKS - numUsed, cached: 0, used: numUsed },
       hostBlocks: { total: 0, used: 0 },
       numPreemptions: 0,
       numParks: 0,
@@ -135,6 +107,13 @@ export class FakeEngine implements Engine {
     return { numAhead: this.stats().numWaiting, queueMs: 2000, ttftMs: 2100, tpotMs: 10, totalMs: 3000 };
   }
 
+  refusalOf(): GenerationError | null {
+    if (this.refusal !== null) return this.refusal;
+    const numWaiting = this.active.size - this.#options.maxNumSeqs;
+    if (numWaiting < this.#options.maxQueue) return null;
+    return new GenerationError("overloaded", "The queue is full.", 2500);
+  }
+
   unpin(prefix: PinnedPrefix, others: readonly PinnedPrefix[]): void {
     this.unpinned.push({ prefix, others });
   }
@@ -145,11 +124,8 @@ export class FakeEngine implements Engine {
   }
 
   generate(request: GenerationRequest, sink: GenerationSink): Generation {
-    if (this.refusal !== null) throw this.refusal;
-    const numWaiting = this.active.size - this.#options.maxNumSeqs;
-    if (numWaiting >= this.#options.maxQueue) {
-      throw new GenerationError("overloaded", "The queue is full.", 2500);
-    }
+    const refusal = this.refusalOf();
+    if (refusal !== null) throw refusal;
     this.received.push(request);
     const generation = new FakeGeneration({ request, sink, engine: this, ...this.#options });
     this.active.add(generation);

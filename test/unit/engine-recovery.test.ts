@@ -4,6 +4,7 @@ import { Isolation } from "../../src/engine/isolation.ts";
 import { isSelfInflicted, RestartPolicy } from "../../src/engine/restart-policy.ts";
 import {
   admit,
+  prospectOf,
   retryAfterMs,
   type AdmissionLimits,
   type AdmissionState,
@@ -62,6 +63,8 @@ describe("admit", () => {
     prediction: { queueMs: 0, ttftMs: 0, tpotMs: 0, totalMs: 0 },
   };
   const limits = { maxQueuedSequences: 4, maxQueuedTokens: 110 };
+  const prospect = (overrides: Partial<GenerationRequest> = {}) =>
+    prospectOf(createGenerationRequest(overrides));
   const codeOf = (run: () => void): string | null => {
     try {
       run();
@@ -74,11 +77,11 @@ describe("admit", () => {
 
   it("admits up to the bound and counts every choice", () => {
     assert.equal(
-      codeOf(() => admit(createGenerationRequest(), state, limits)),
+      codeOf(() => admit(prospect(), state, limits)),
       null,
     );
     assert.equal(
-      codeOf(() => admit(createGenerationRequest({ numChoices: 2 }), state, limits)),
+      codeOf(() => admit(prospect({ numChoices: 2 }), state, limits)),
       "overloaded",
     );
   });
@@ -89,21 +92,21 @@ describe("admit", () => {
     const roomy = { ...limits, maxQueuedTokens: 1000 };
     const fourStarted = { ...state, model, numStarted: 4 };
     assert.equal(
-      codeOf(() => admit(request, { ...state, model }, roomy)),
+      codeOf(() => admit(prospectOf(request), { ...state, model }, roomy)),
       null,
     );
     assert.equal(
-      codeOf(() => admit(request, fourStarted, roomy)),
+      codeOf(() => admit(prospectOf(request), fourStarted, roomy)),
       "overloaded",
     );
     // Rows that other tenants wait for are not free for this one.
     const tenantQueue = { numSequences: 1, numTokens: 10 };
     const perTenant = { ...roomy, maxQueuedSequences: 100, maxQueuedPerTenant: 4 };
-    const refusal = codeOf(() => admit(request, { ...state, model, tenantQueue }, perTenant));
+    const refusal = codeOf(() => admit(prospectOf(request), { ...state, model, tenantQueue }, perTenant));
     assert.equal(refusal, null);
     const stricter = { ...perTenant, maxQueuedPerTenant: 3 };
     assert.equal(
-      codeOf(() => admit(request, { ...state, model, tenantQueue }, stricter)),
+      codeOf(() => admit(prospectOf(request), { ...state, model, tenantQueue }, stricter)),
       "rate_limit_exceeded",
     );
   });
@@ -112,11 +115,11 @@ describe("admit", () => {
     const nothing = { numSequences: 0, numTokens: 0 };
     const idle = { ...state, queue: nothing, tenantQueue: nothing, numStarted: 0 };
     assert.equal(
-      codeOf(() => admit(createGenerationRequest({ numChoices: 50 }), idle, limits)),
+      codeOf(() => admit(prospect({ numChoices: 50 }), idle, limits)),
       null,
     );
     assert.equal(
-      codeOf(() => admit(createGenerationRequest({ numChoices: 50 }), { ...idle, numStarted: 1 }, limits)),
+      codeOf(() => admit(prospect({ numChoices: 50 }), { ...idle, numStarted: 1 }, limits)),
       "overloaded",
     );
   });
@@ -124,7 +127,7 @@ describe("admit", () => {
   it("bounds the queued tokens", () => {
     const request = createGenerationRequest({ prompts: [{ tokenIds: Array.from({ length: 11 }, () => 1) }] });
     assert.equal(
-      codeOf(() => admit(request, state, limits)),
+      codeOf(() => admit(prospectOf(request), state, limits)),
       "overloaded",
     );
   });
@@ -133,7 +136,7 @@ describe("admit", () => {
     const refusalOf = (overrides: Partial<GenerationRequest>, bounds: Partial<AdmissionLimits>) => {
       const prediction = { queueMs: 5000, ttftMs: 6000, tpotMs: 100, totalMs: 9000 };
       try {
-        admit(createGenerationRequest(overrides), { ...state, prediction }, { ...limits, ...bounds });
+        admit(prospect(overrides), { ...state, prediction }, { ...limits, ...bounds });
         return null;
       } catch (error) {
         assert.ok(error instanceof GenerationError);
@@ -158,7 +161,7 @@ describe("admit", () => {
       ["restarting", null],
     ] as const) {
       assert.equal(
-        codeOf(() => admit(createGenerationRequest(), { ...state, engineState }, limits)),
+        codeOf(() => admit(prospect(), { ...state, engineState }, limits)),
         code,
       );
     }

@@ -1,11 +1,15 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { Type } from "typebox";
-import { contextLengthExceeded } from "../api-error.ts";
+import type { Forecast, ProspectiveRequest } from "../../engine/generation.ts";
+import { type ApiError, contextLengthExceeded } from "../api-error.ts";
 import { capacityReport } from "../capacity.ts";
+import type { AppDependencies } from "../dependencies.ts";
+import { errorHeaders } from "../error-mapping.ts";
 import { callerOf } from "../http/caller.ts";
 import { wholeNumberOf } from "../http/query-numbers.ts";
 import { schedulerReport } from "../scheduler-report.ts";
 import { requireServable } from "../servable.ts";
+import { maxDeadlineMs } from "../schemas/generation-fields.ts";
 import type { ServerContext } from "../server-context.ts";
 
 const tags = ["Operations"];
@@ -19,6 +23,7 @@ const capacityQuery = Type.Object({
   ),
   max_tokens: Type.Optional(Type.Integer({ minimum: 0 })),
   n: Type.Optional(Type.Integer({ minimum: 1, default: 1 })),
+  deadline_ms: Type.Optional(Type.Integer({ minimum: 1, maximum: maxDeadlineMs })),
 });
 
 /** What fits and how long it would take, and what the scheduler is doing. Neither tells a word of a prompt. */
@@ -32,9 +37,12 @@ export function registerCapacityRoutes(app: FastifyInstance, context: ServerCont
   };
   app.get("/capacity", { schema: capacitySchema }, async (request) => {
     const model = requireServable(engine);
-    const prediction = predict(request, context);
-    const report = capacityReport({ model, snapshot: await engine.snapshot(), queue: engine.queue() });
-    return prediction === null ? report : { ...report, prediction };
+    const prospect = prospectOf(request, context.dependencies);
+    const snapshot = await engine.snapshot();
+    const report = capacityReport({ model, snapshot, queue: engine.queue() });
+    if (prospect === null) return report;
+    const prediction = predict(prospect, engine.forecast(prospect));
+    return { ...report, prediction, admission: admissionReport(context.completions.refusalOf(prospect)) };
   });
 
   const debugSchema = { tags, summary: "Queue, batch, blocks by owner and the latest steps" };
@@ -44,8 +52,7 @@ export function registerCapacityRoutes(app: FastifyInstance, context: ServerCont
 }
 
 /** A request that is not made: null unless its prompt's length is given. */
-function predict(request: FastifyRequest, { dependencies }: ServerContext) {
-  const { engine, config } = dependencies;
+function prospectOf(request: FastifyRequest, { engine, config }: AppDependencies): ProspectiveRequest | null {
   const { maxModelLen } = requireServable(engine);
   const promptTokens = wholeNumberOf(request, "prompt_tokens", 1);
   if (promptTokens === null) return null;
@@ -53,14 +60,20 @@ function predict(request: FastifyRequest, { dependencies }: ServerContext) {
   const room = maxModelLen - promptTokens;
   const maxTokens = wholeNumberOf(request, "max_tokens", 0) ?? Math.min(room, config.defaultMaxTokens);
   if (maxTokens > room || room < 1) throw tooLong(promptTokens, maxModelLen);
+  const totalMs = wholeNumberOf(request, "deadline_ms", 1);
   const caller = callerOf(request);
-  const forecast = engine.forecast({
+  return {
     tenantId: caller.tenantId || (caller.fairnessId ?? ""),
     priority: caller.priority ?? 0,
     numSequences,
     numPromptTokens: promptTokens * numSequences,
+    longestPrompt: promptTokens,
     maxTokens,
-  });
+    targets: { ...caller.targets, ...(totalMs !== null && { totalMs }) },
+  };
+}
+
+function predict({ maxTokens }: ProspectiveRequest, forecast: Forecast) {
   return {
     queue_position: forecast.numAhead + 1,
     queue_ms: Math.round(forecast.queueMs),
@@ -69,6 +82,13 @@ function predict(request: FastifyRequest, { dependencies }: ServerContext) {
     // What it asks for is what it is taken to need.
     total_ms: Math.round(forecast.ttftMs + Math.max(0, maxTokens - 1) * forecast.tpotMs),
   };
+}
+
+/** Status, headers and body of the answer that the request would get. */
+function admissionReport(refusal: ApiError | null) {
+  if (refusal === null) return { accepted: true };
+  const headers = errorHeaders(refusal);
+  return { accepted: false, status: refusal.status, headers, ...refusal.toBody() };
 }
 
 function tooLong(numPromptTokens: number, maxModelLen: number) {

@@ -1,4 +1,4 @@
-import { Type } from "typebox";
+import type { Type } from "typebox";
 import type { ServerConfig } from "../dependencies.ts";
 
 /** A body as the document shows it: with the limits that this server was started with. */
