@@ -87,6 +87,8 @@ function registerGuards(app: FastifyInstance, { config }: AppDependencies): void
   app.decorateRequest("tenantId", "");
   app.addHook("onRequest", (request, reply, done) => {
     reply.header("x-request-id", request.id);
+    // An upgrade that is refused loses its socket: no client may keep it for the next request.
+    if (isUpgrade(request)) reply.header("connection", "close");
     try {
       policy.checkHost(request.raw);
       if (isUpgrade(request)) policy.checkUpgrade(request.raw);

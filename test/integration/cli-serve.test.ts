@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { llamaKeys, u32, writeGguf } from "../support/gguf-writer.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 import { runHeadway, startHeadway, whenPrinted, type HeadwayProcess } from "../support/run-headway.ts";
 
 const smallServer = [
@@ -110,6 +113,42 @@ test("a model that is not there is one sentence and exit code 1", async () => {
     const { code, stderr } = await runHeadway(["serve", ...smallServer, "--model", model]);
     assert.equal(code, 1);
     assert.match(stderr, /^headway: .*no-such.*\n$/);
+  }
+});
+
+/** A llama model of 4 TiB, by what the file says and by its length; the disk holds a few pages of it. */
+function hugeModel(): string {
+  const width = 2 ** 16;
+  const layers = Array.from({ length: 64 }, (_, layer) => ({
+    name: `blk.${layer}.ffn_up.weight`,
+    shape: [width, 4 * width],
+    offset: layer * 16 * width * width,
+    data: Buffer.alloc(0),
+  }));
+  const keys = llamaKeys({
+    "llama.block_count": u32(layers.length),
+    "llama.embedding_length": u32(width),
+    "llama.feed_forward_length": u32(4 * width),
+  });
+  const path = join(temporaryFolder(), "huge.gguf");
+  writeFileSync(path, writeGguf({ keys, tensors: layers }));
+  truncateSync(path, statSync(path).size + layers.length * 16 * width * width);
+  return path;
+}
+
+test("a model or a pool that is too large is one sentence and exit code 1, before anything is served", async () => {
+  const cases: [string[], RegExp][] = [
+    [
+      ["--model", hugeModel()],
+      /^headway: The model's weights need 4096\.00 GiB, but only [\d.]+ \S+ of .* are free\.\n$/,
+    ],
+    [["--kv-memory", "1MiB", "--max-model-len", "2048"], /^headway: .*2048.*\n$/],
+  ];
+  for (const [args, sentence] of cases) {
+    const { code, signal, stdout, stderr } = await runHeadway(["serve", ...smallServer, ...args]);
+    assert.deepEqual([code, signal], [1, null], stderr);
+    assert.match(stderr, sentence);
+    assert.equal(stdout, "");
   }
 });
 
