@@ -142,12 +142,17 @@ test("a model or a pool that is too large is one sentence and exit code 1, befor
       ["--model", hugeModel()],
       /^headway: The model's weights need 4096\.00 GiB, but only [\d.]+ \S+ of .* are free\.\n$/,
     ],
-    [["--kv-memory", "1MiB", "--max-model-len", "2048"], /^headway: .*2048.*\n$/],
+    [
+      ["--kv-memory", "1MiB", "--max-model-len", "2048"],
+      /^headway: One request of 2048 tokens needs .+ would fit\.$/m,
+    ],
   ];
   for (const [args, sentence] of cases) {
     const { code, signal, stdout, stderr } = await runHeadway(["serve", ...smallServer, ...args]);
     assert.deepEqual([code, signal], [1, null], stderr);
     assert.match(stderr, sentence);
+    assert.equal(stderr.split("headway: ").length, 2);
+    assert.doesNotMatch(stderr, /^ +at /m);
     assert.equal(stdout, "");
   }
 });

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import type { HTTPMethods } from "fastify";
 import { createTestServer, listen } from "../support/test-server.ts";
 import type { TestServer } from "../support/test-server.ts";
+import { until } from "../support/until.ts";
 
 const completion = { prompt: "hi" };
 const keyed = { config: { apiKeys: ["secret-1", "secret-2"] } };
@@ -118,7 +119,7 @@ test("a tenant aborts its own requests only", async (t) => {
     });
   const headers = { "x-api-key": "secret-1", "x-request-id": "mine" };
   const answer = server.app.inject({ method: "POST", url: "/v1/completions", headers, payload: completion });
-  while (server.engine.active.size === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until(() => server.engine.active.size > 0);
   await abortAs("secret-2");
   assert.equal(server.engine.active.size, 1);
   await abortAs("secret-1");

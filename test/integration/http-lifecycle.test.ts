@@ -7,20 +7,13 @@ import { TextPoolBusyError, TextPoolError } from "../../src/text-pool/text-pool-
 import { parseChunks, textsOf } from "../support/sse.ts";
 import { createTestServer, listen } from "../support/test-server.ts";
 import type { TestServer } from "../support/test-server.ts";
+import { until } from "../support/until.ts";
 
 const headers = { "content-type": "application/json" };
 
 function post(url: string, body: object, signal?: AbortSignal): Promise<Response> {
   const init = { method: "POST", headers, body: JSON.stringify(body) };
   return fetch(`${url}/v1/completions`, signal === undefined ? init : { ...init, signal });
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  for (let turn = 0; turn < 5000; turn += 1) {
-    if (condition()) return;
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-  assert.fail("never came true");
 }
 
 async function load({ app }: TestServer): Promise<number> {
@@ -62,14 +55,20 @@ test("a client that leaves while its prompt is tokenized never reaches the engin
   let open = () => {};
   server.text.gate = new Promise((resolve) => (open = resolve));
   const leaving = new AbortController();
-  const answer = post(await listen(server), { prompt: "a" }, leaving.signal);
-  while ((await load(server)) === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  const url = await listen(server);
+  const answer = post(url, { prompt: "left" }, leaving.signal);
+  await until(async () => (await load(server)) > 0);
   leaving.abort();
   await assert.rejects(answer);
-  while ((await load(server)) !== 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until(async () => (await load(server)) === 0);
   open();
-  await new Promise((resolve) => setTimeout(resolve, 5));
-  assert.equal(server.engine.received.length, 0);
+  // One that is tokenized after it comes to its end first.
+  assert.equal((await post(url, { prompt: "stayed" })).status, 200);
+  const received = server.engine.received.map(({ prompts }) => prompts[0]?.tokenIds ?? []);
+  assert.deepEqual(
+    received.map((tokenIds) => Buffer.from(tokenIds).toString()),
+    ["stayed"],
+  );
 });
 
 test("a finished answer is no disconnect", async (t) => {

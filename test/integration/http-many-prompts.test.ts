@@ -2,16 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createTestServer } from "../support/test-server.ts";
 import type { TestServer } from "../support/test-server.ts";
+import { until } from "../support/until.ts";
 
 const prompts = (count: number): string[] => Array.from({ length: count }, (_, index) => `p${index}`);
 
 function complete({ app }: TestServer, prompt: unknown, fields: object = {}) {
   const payload = { prompt, max_tokens: 1, ...fields };
   return app.inject({ method: "POST", url: "/v1/completions", payload });
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
 }
 
 test("1,024 prompts in one request, each answered at its index", async (t) => {

@@ -5,6 +5,7 @@ import OpenAI, { APIError, APIUserAbortError } from "openai";
 import { GenerationError } from "../../src/engine/generation.ts";
 import { createTestServer, listen, servedModel } from "../support/test-server.ts";
 import type { TestServerOptions } from "../support/test-server.ts";
+import { until } from "../support/until.ts";
 
 const messages = [{ role: "user" as const, content: "hi" }];
 
@@ -88,18 +89,22 @@ test("errors become the client's classes", async (t) => {
 test("the client repeats a request when told that the server is busy", async (t) => {
   const { client, server } = await connect(t);
   server.engine.refusal = new GenerationError("overloaded", "The queue is full.", 1);
-  setTimeout(() => (server.engine.refusal = null), 100);
-  const completion = await client.chat.completions.create(
-    { model: servedModel, messages },
-    { maxRetries: 2 },
-  );
-  assert.equal(completion.choices.length, 1);
+  const answering = client.chat.completions.create({ model: servedModel, messages }, { maxRetries: 2 });
+  const numAnswers = async (status: number): Promise<number> => {
+    const { body } = await server.app.inject({ url: "/metrics" });
+    const labels = `handler="/v1/chat/completions",method="POST",status="${status}"`;
+    return Number(new RegExp(`^http_requests_total\\{${labels}[^}]*\\} (\\d+)$`, "m").exec(body)?.[1] ?? 0);
+  };
+  await until(async () => (await numAnswers(503)) === 1);
+  server.engine.refusal = null;
+  assert.equal((await answering).choices.length, 1);
+  assert.deepEqual([await numAnswers(503), await numAnswers(200)], [1, 1]);
 });
 
 test("an error in mid-stream is thrown from the stream", async (t) => {
   const { client, server } = await connect(t, { engine: { stepMs: null } });
   const creating = client.chat.completions.create({ model: servedModel, messages, stream: true });
-  while (server.engine.active.size === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until(() => server.engine.active.size > 0);
   server.engine.step();
   const stream = await creating;
   server.engine.fail(new GenerationError("shutting_down", "The server is shutting down."));
@@ -114,7 +119,7 @@ test("an aborted call and an abandoned stream stop the work", async (t) => {
   const { client, server } = await connect(t, { engine: { naturalLength: 1000, stepMs: 1 } });
   const leaving = new AbortController();
   const call = client.chat.completions.create({ model: servedModel, messages }, { signal: leaving.signal });
-  while (server.engine.active.size === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until(() => server.engine.active.size > 0);
   leaving.abort();
   await assert.rejects(call, APIUserAbortError);
   for await (const chunk of await client.chat.completions.create({
@@ -124,6 +129,6 @@ test("an aborted call and an abandoned stream stop the work", async (t) => {
   })) {
     if (chunk.choices[0]?.delta.content !== "") break;
   }
-  while (server.engine.active.size > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until(() => server.engine.active.size === 0);
   assert.equal(server.engine.abortedIds.length, 2);
 });

@@ -6,15 +6,12 @@ import {
   type RefusalReason,
 } from "../../src/engine/generation.ts";
 import { createTestServer, type TestServer } from "../support/test-server.ts";
+import { until } from "../support/until.ts";
 
 interface Sent {
   readonly headers?: Record<string, string>;
   readonly body?: object;
   readonly apiKeys?: readonly string[];
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
 }
 
 async function post(t: TestContext, { headers = {}, body = {}, apiKeys = [] }: Sent) {

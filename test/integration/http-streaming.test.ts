@@ -4,6 +4,7 @@ import { GenerationError } from "../../src/engine/generation.ts";
 import { parseChunks, parseEvents, textsOf } from "../support/sse.ts";
 import { createTestServer, listen } from "../support/test-server.ts";
 import type { TestServer } from "../support/test-server.ts";
+import { until } from "../support/until.ts";
 
 const messages = [{ role: "user", content: "hi" }];
 
@@ -96,12 +97,12 @@ test("streamed and not streamed answers are the same", async (t) => {
     ["/v1/completions", { prompt: ["ab", "c"] }],
     ["/v1/chat/completions", { messages }],
   ] as const) {
-    for (const extra of [
-      {},
-      { n: 3 },
-      { stop: " three" },
-      { stop: "ee", include_stop_str_in_output: true },
-    ]) {
+    for (const [extra, text] of [
+      [{}, " one two three 😀 five"],
+      [{ n: 3 }, " one two three 😀 five"],
+      [{ stop: " three" }, " one two"],
+      [{ stop: "ee", include_stop_str_in_output: true }, " one two three"],
+    ] as const) {
       const answers = await Promise.all(
         [false, true].map(async (stream) => {
           const response = await fetch(url + path, {
@@ -116,9 +117,13 @@ test("streamed and not streamed answers are the same", async (t) => {
         choices: { text?: string; message?: { content: string }; finish_reason: string }[];
       };
       const chunks = parseChunks(answers[1] ?? "");
+      const texts = choices.map((choice) => choice.text ?? choice.message?.content);
+      assert.equal(texts[0], text);
+      assert.deepEqual(texts, textsOf(chunks));
+      const ends = chunks.flatMap((chunk) => chunk.choices).filter((choice) => choice.finish_reason !== null);
       assert.deepEqual(
-        choices.map((choice) => choice.text ?? choice.message?.content),
-        textsOf(chunks),
+        ends.toSorted((left, right) => left.index - right.index).map((choice) => choice.finish_reason),
+        choices.map((choice) => choice.finish_reason),
       );
     }
   }
@@ -127,7 +132,7 @@ test("streamed and not streamed answers are the same", async (t) => {
 test("an error before the first byte is a plain HTTP error", async (t) => {
   const server = await createTestServer(t, { engine: { stepMs: null } });
   const answering = post(server, "/v1/chat/completions", { messages, stream: true });
-  while (server.engine.active.size === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until(() => server.engine.active.size > 0);
   server.engine.fail(new GenerationError("engine_unavailable", "The engine is gone.", 3000));
   const response = await answering;
   assert.equal(response.status, 503);
@@ -148,7 +153,7 @@ test("an error before the first byte is a plain HTTP error", async (t) => {
 test("an error in mid-stream is an event, then [DONE], then the end", async (t) => {
   const server = await createTestServer(t, { engine: { stepMs: null } });
   const answering = post(server, "/v1/chat/completions", { messages, stream: true });
-  while (server.engine.active.size === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until(() => server.engine.active.size > 0);
   server.engine.step();
   const response = await answering;
   server.engine.fail(new GenerationError("shutting_down", "The server is shutting down."));
@@ -164,7 +169,7 @@ test("a waiting stream is told its place in comments when it asks, and the answe
     const server = await createTestServer(t, { engine: { stepMs: null } });
     const body = { prompt: "a", stream: true, max_tokens: 1, return_progress: asks };
     const answering = post(server, "/v1/completions", body);
-    while (server.engine.active.size === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    await until(() => server.engine.active.size > 0);
     server.engine.tellPlaces({ position: 3, etaMs: 1200 });
     if (asks) await answering;
     server.engine.step();
@@ -194,7 +199,7 @@ test("a silent stream is kept alive by comments", async (t) => {
 test("what one step yields for a stream leaves in one write", async (t) => {
   const server = await createTestServer(t, { engine: { stepMs: null } });
   const answering = post(server, "/v1/completions", { prompt: "a", stream: true, n: 4, max_tokens: 2 });
-  while (server.engine.active.size === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until(() => server.engine.active.size > 0);
   server.engine.step();
   const response = await answering;
   const reader = response.body?.getReader();

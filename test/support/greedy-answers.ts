@@ -55,7 +55,7 @@ export async function completeGreedily(
 }
 
 /** Asserts that an answer equals that of a run alone, up to the first token that was a near tie. */
-export function assertSameAnswer(answer: GreedyAnswer, alone: GreedyAnswer): void {
+export function assertSameAnswer(answer: Pick<GreedyAnswer, "tokens">, alone: GreedyAnswer): void {
   const split = alone.tokens.findIndex((token, index) => token !== answer.tokens[index]);
   if (split === -1) {
     assert.equal(answer.tokens.length, alone.tokens.length);

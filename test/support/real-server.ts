@@ -39,8 +39,8 @@ export async function readMetric(url: string, name: string, labels = ""): Promis
   return total;
 }
 
-/** Polls until `condition` holds; fails after `timeoutMs`. */
-export async function eventually(condition: () => Promise<boolean>, timeoutMs = 5000): Promise<void> {
+/** Polls until `condition` holds; fails after `timeoutMs`, which a slow machine does not reach. */
+export async function eventually(condition: () => Promise<boolean>, timeoutMs = 30_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await condition())) {
     if (performance.now() > deadline) throw new Error("the condition was not met in time");

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { WebSocket } from "ws";
 import type { Chunk } from "./sse.ts";
+import { until } from "./until.ts";
 
 export interface Frame {
   readonly type: string;
@@ -42,11 +43,9 @@ export class WebSocketClient {
   }
 
   async until(condition: () => boolean): Promise<void> {
-    for (let turn = 0; turn < 5000; turn += 1) {
-      if (condition()) return;
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    }
-    assert.fail(`never came true; heard ${JSON.stringify(this.frames)}`);
+    await until(condition).catch(() => {
+      assert.fail(`never came true; heard ${JSON.stringify(this.frames)}`);
+    });
   }
 
   async ended(id: string): Promise<Frame[]> {
