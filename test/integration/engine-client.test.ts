@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
 import { after, afterEach, describe, it } from "node:test";
 import { FakeModelRunner } from "../../models/fake-model-runner.ts";
+import { prospectOf } from "../../src/engine/admission.ts";
 import { EngineClient } from "../../src/engine/engine-client.ts";
 import { EngineStartError } from "../../src/engine/engine-supervisor.ts";
 import { GenerationError, type GenerationRequest } from "../../src/engine/generation.ts";
@@ -222,7 +223,14 @@ describe("EngineClient", () => {
     };
     for (let index = 0; index < maxNumSeqs + 10; index++) refuse();
     assert.equal(client.stats().numWaiting, maxNumSeqs + 10);
-    assert.throws(refuse, (error) => error instanceof GenerationError && error.code === "overloaded");
+    const foretold = client.refusalOf(prospectOf(createGenerationRequest({ maxTokens: 3 })));
+    assert.deepEqual(observer.refusals, [], "asking is not being refused");
+    assert.throws(refuse, (error) => {
+      assert.ok(error instanceof GenerationError && foretold !== null);
+      assert.deepEqual([error.code, error.reason], ["overloaded", "queue_requests"]);
+      assert.deepEqual({ ...error }, { ...foretold });
+      return true;
+    });
     assert.deepEqual(observer.refusals, ["queue_requests"]);
     await Promise.all(accepted.map((sink) => sink.done));
   });
