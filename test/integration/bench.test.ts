@@ -209,7 +209,7 @@ describe("headway bench against a server with known latencies", () => {
       "--fail-if",
       "ttft.p50>2x",
     ];
-    const worse = await bench({ ttftMs: 80 }, ...slower);
+    const worse = await bench({ ttftMs: 400 }, ...slower);
     assert.equal(worse.code, 3);
     assert.match(worse.output, /FAIL ttft\.p50>2x/);
   });
