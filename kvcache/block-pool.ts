@@ -1,4 +1,5 @@
 import type { SeqId } from "./cache-op.ts";
+import { HolderSet } from "./holder-set.ts";
 
 export type BlockId = number;
 
@@ -6,7 +7,7 @@ export type BlockId = number;
 export interface Block {
   readonly id: BlockId;
   /** Mirrors the sequence ids its cells are tagged with. */
-  readonly holders: Set<SeqId>;
+  readonly holders: HolderSet;
   /** How many holders still run; a block with holders but no running one is cached. */
   numRunningHolders: number;
 }
@@ -34,7 +35,7 @@ export class BlockPool {
   constructor(numBlocks: number) {
     this.#blocks = Array.from({ length: numBlocks }, (_, id) => ({
       id,
-      holders: new Set<SeqId>(),
+      holders: new HolderSet(),
       numRunningHolders: 0,
     }));
     this.#free = this.#blocks.toReversed();

@@ -2,6 +2,7 @@ import type { BlockTable } from "./block-table.ts";
 import type { CacheOp, HostSlot } from "./cache-op.ts";
 import { numPinned, pinPath } from "./pins.ts";
 import type { HostSegment, PrefixCache, PrefixKey, PrefixNode } from "./prefix-cache.ts";
+import { UseOrder } from "./use-order.ts";
 
 /** Blocks copied at once: few copies, for each scans the whole pool, and small ones, for they are restored whole. */
 export const DEFAULT_SEGMENT_BLOCKS = 8;
@@ -31,7 +32,7 @@ export interface HostBlockCounts {
  */
 export class HostTier {
   readonly #options: HostTierOptions;
-  readonly #segments = new Map<number, HostSegment>();
+  readonly #segments = new UseOrder<HostSegment>();
   /** Slots of adopted copies. */
   readonly #adopted = new Set<HostSlot>();
   #numUsed = 0;
@@ -46,7 +47,7 @@ export class HostTier {
   }
 
   get segments(): Iterable<HostSegment> {
-    return this.#segments.values();
+    return this.#segments;
   }
 
   /** The last end of a segment at or before this block. */
@@ -66,7 +67,6 @@ export class HostTier {
   /** Copies those blocks of a table from `startBlock` on that nobody else has a copy of, as far as there is room. */
   save({ seqId, path }: BlockTable, startBlock: number, nowMs: number): void {
     if (!this.isOn) return;
-    this.touch(path.at(-1));
     for (const { start, nodes } of findMissing(path, startBlock, {
       maxLength: this.#options.segmentBlocks,
       nowMs,
@@ -85,7 +85,7 @@ export class HostTier {
 
   /** Copies of pinned blocks. */
   *pinned(nowMs: number): Iterable<HostSegment> {
-    for (const segment of this.#segments.values()) {
+    for (const segment of this.#segments) {
       if (segment.nodes[0]!.pinnedUntilMs > nowMs) yield segment;
     }
   }
@@ -164,10 +164,7 @@ export class HostTier {
   touch(last: PrefixNode | undefined): void {
     let previous: HostSegment | null = null;
     for (let node = last ?? null; node !== null; node = node.parent) {
-      if (node.hosted !== null && node.hosted !== previous) {
-        this.#segments.delete(node.hosted.slot);
-        this.#segments.set(node.hosted.slot, node.hosted);
-      }
+      if (node.hosted !== null && node.hosted !== previous) this.#segments.touch(node.hosted);
       previous = node.hosted;
     }
   }
@@ -176,7 +173,7 @@ export class HostTier {
   prune(node: PrefixNode): void {
     if (node.holders.size > 0 || node.hosted !== null) return;
     this.#options.prefixes.remove(node);
-    for (const { hosted } of node.children.values()) if (hosted !== null) this.#discard(hosted);
+    for (const { hosted } of node.children) if (hosted !== null) this.#discard(hosted);
   }
 
   #add(seqId: number, startBlock: number, nodes: readonly PrefixNode[]): void {
@@ -195,9 +192,9 @@ export class HostTier {
 
   #register(startBlock: number, nodes: readonly PrefixNode[]): HostSegment {
     const numCopiedBlocks = this.#numCopied(startBlock, nodes.length);
-    const segment = { slot: this.#nextSlot++, startBlock, nodes, numCopiedBlocks };
+    const segment = { slot: this.#nextSlot++, startBlock, nodes, numCopiedBlocks, older: null, newer: null };
     for (const node of nodes) node.hosted = segment;
-    this.#segments.set(segment.slot, segment);
+    this.#segments.touch(segment);
     this.#numUsed += numCopiedBlocks;
     return segment;
   }
@@ -206,10 +203,11 @@ export class HostTier {
   #makeRoom(numBlocks: number, path: readonly PrefixNode[], nowMs: number): boolean {
     let numFree = this.#options.maxBlocks - this.#numUsed;
     if (numFree >= numBlocks) return true;
-    const own = new Set(path.map((node) => node.hosted));
     const victims: HostSegment[] = [];
-    for (const segment of this.#segments.values()) {
-      if (own.has(segment) || segment.nodes[0]!.pinnedUntilMs > nowMs) continue;
+    for (const segment of this.#segments) {
+      const first = segment.nodes[0]!;
+      const isOwn = path[segment.startBlock] === first;
+      if (isOwn || first.pinnedUntilMs > nowMs) continue;
       victims.push(segment);
       numFree += segment.numCopiedBlocks;
       if (numFree >= numBlocks) break;
@@ -220,7 +218,7 @@ export class HostTier {
   }
 
   #discard(segment: HostSegment): void {
-    if (!this.#segments.delete(segment.slot)) return;
+    if (!this.#segments.delete(segment)) return;
     this.#adopted.delete(segment.slot);
     this.#numUsed -= segment.numCopiedBlocks;
     this.#options.emit({ kind: "discard", slot: segment.slot });

@@ -38,7 +38,8 @@ function* checkBlocks({ pool, tables }: KvCacheState): Iterable<string> {
   }
   for (const [block, expected] of holders) {
     const numRunning = [...expected].filter((seqId) => tables.get(seqId)!.kind === "running").length;
-    if (!isSameSet(block.holders, expected)) yield `block ${block.id}: holders do not match the tables`;
+    if (!isSameSet(new Set(block.holders), expected))
+      yield `block ${block.id}: holders do not match the tables`;
     if (block.numRunningHolders !== numRunning) yield `block ${block.id}: wrong number of running holders`;
   }
   const { total, free, cached, used } = pool.counts();

@@ -223,8 +223,7 @@ export class KvCacheManager {
 
   /** Any holder will do: each has computed the whole prefix. */
   #donor(shared: readonly PrefixNode[]): BlockTable {
-    const [seqId] = shared.at(-1)!.holders;
-    return this.#tables.get(seqId!)!;
+    return this.#tables.get(shared.at(-1)!.holders.first!)!;
   }
 
   /** Free and evictable blocks, without those that sharing this prefix would put to use. */

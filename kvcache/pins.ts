@@ -14,7 +14,7 @@ export function pinPath(path: readonly PrefixNode[], untilMs: number): void {
 /** Ends the pin of a path, and of shorter ones on it; longer ones, which need it, go on. */
 export function unpinPath(path: readonly PrefixNode[]): void {
   for (const node of path.toReversed()) {
-    node.pinnedUntilMs = Math.max(0, ...[...node.children.values()].map((child) => child.pinnedUntilMs));
+    node.pinnedUntilMs = Math.max(0, ...[...node.children].map((child) => child.pinnedUntilMs));
   }
 }
 

@@ -1,4 +1,7 @@
-import type { HostSlot, SeqId } from "./cache-op.ts";
+import type { HostSlot } from "./cache-op.ts";
+import type { ChildNodes } from "./child-nodes.ts";
+import type { HolderSet } from "./holder-set.ts";
+import type { UseLinks } from "./use-order.ts";
 
 /**
  * The identity of one computed, full block: its own tokens after everything before it.
@@ -14,16 +17,16 @@ export interface PrefixNode {
   readonly hash: number;
   /** The block's token ids: hashes only find candidates, tokens decide. */
   readonly tokens: readonly number[];
-  readonly children: Map<number, PrefixNode>;
+  readonly children: ChildNodes;
   /** Sequences whose computed blocks reach at least to here. */
-  readonly holders: Set<SeqId>;
+  readonly holders: HolderSet;
   hosted: HostSegment | null;
   /** Until then the block stays in some tier if at all possible; never later than its parent's. */
   pinnedUntilMs: number;
 }
 
 /** Consecutive blocks of one path that were copied to host memory together. */
-export interface HostSegment {
+export interface HostSegment extends UseLinks<HostSegment> {
   readonly slot: HostSlot;
   /** Index of the first node's block. */
   readonly startBlock: number;

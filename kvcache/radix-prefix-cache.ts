@@ -1,4 +1,6 @@
+import { ChildNodes } from "./child-nodes.ts";
 import { hashBlock } from "./hash-block.ts";
+import { HolderSet } from "./holder-set.ts";
 import type { PrefixCache, PrefixKey, PrefixNode } from "./prefix-cache.ts";
 
 /**
@@ -25,20 +27,28 @@ export class RadixPrefixCache implements PrefixCache {
 
   extend(path: readonly PrefixNode[], key: PrefixKey): PrefixNode | null {
     const parent = path.at(-1) ?? this.#root(key.cacheSalt);
-    return this.#find(parent, key.tokens, path.length) ?? this.#insert(parent, key.tokens, path.length);
+    const start = path.length * this.#blockSize;
+    const end = start + this.#blockSize;
+    const hash = hashBlock(key.tokens, start, end);
+    const child = parent.children.get(hash);
+    // Two different blocks of one parent with the same hash: the second stays unindexed, a miss but never a wrong hit.
+    if (child !== null) return hasTokens(child, key.tokens, start) ? child : null;
+    const node = createNode(parent.cacheSalt, parent, { hash, tokens: key.tokens.slice(start, end) });
+    parent.children.add(node);
+    return node;
   }
 
   remove(node: PrefixNode): void {
     const { parent } = node;
     if (parent === null) return;
-    parent.children.delete(node.hash);
+    parent.children.delete(node);
     if (parent.parent === null && parent.children.size === 0) this.#roots.delete(node.cacheSalt);
   }
 
   *nodes(): Iterable<PrefixNode> {
-    const stack = [...this.#roots.values()].flatMap((root) => [...root.children.values()]);
+    const stack = [...this.#roots.values()].flatMap((root) => [...root.children]);
     for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
-      stack.push(...node.children.values());
+      stack.push(...node.children);
       yield node;
     }
   }
@@ -46,7 +56,7 @@ export class RadixPrefixCache implements PrefixCache {
   #root(cacheSalt: string): PrefixNode {
     let root = this.#roots.get(cacheSalt);
     if (root === undefined) {
-      root = createNode({ cacheSalt, parent: null, hash: 0, tokens: [] });
+      root = createNode(cacheSalt, null, { hash: 0, tokens: [] });
       this.#roots.set(cacheSalt, root);
     }
     return root;
@@ -55,25 +65,23 @@ export class RadixPrefixCache implements PrefixCache {
   #find(parent: PrefixNode, tokens: readonly number[], blockIndex: number): PrefixNode | null {
     const start = blockIndex * this.#blockSize;
     const child = parent.children.get(hashBlock(tokens, start, start + this.#blockSize));
-    return child !== undefined && hasTokens(child, tokens, start) ? child : null;
-  }
-
-  /** Two different blocks of one parent with the same hash: the second stays unindexed, a miss but never a wrong hit. */
-  #insert(parent: PrefixNode, tokens: readonly number[], blockIndex: number): PrefixNode | null {
-    const start = blockIndex * this.#blockSize;
-    const blockTokens = tokens.slice(start, start + this.#blockSize);
-    const hash = hashBlock(blockTokens, 0, blockTokens.length);
-    if (parent.children.has(hash)) return null;
-    const node = createNode({ cacheSalt: parent.cacheSalt, parent, hash, tokens: blockTokens });
-    parent.children.set(hash, node);
-    return node;
+    return child !== null && hasTokens(child, tokens, start) ? child : null;
   }
 }
 
-function createNode(identity: Pick<PrefixNode, "cacheSalt" | "parent" | "hash" | "tokens">): PrefixNode {
-  return { ...identity, children: new Map(), holders: new Set(), hosted: null, pinnedUntilMs: 0 };
+function createNode(
+  cacheSalt: string,
+  parent: PrefixNode | null,
+  { hash, tokens }: Pick<PrefixNode, "hash" | "tokens">,
+): PrefixNode {
+  const children = new ChildNodes();
+  const holders = new HolderSet();
+  return { cacheSalt, parent, hash, tokens, children, holders, hosted: null, pinnedUntilMs: 0 };
 }
 
 function hasTokens(node: PrefixNode, tokens: readonly number[], start: number): boolean {
-  return node.tokens.every((token, index) => token === tokens[start + index]);
+  for (let index = 0; index < node.tokens.length; index += 1) {
+    if (node.tokens[index] !== tokens[start + index]) return false;
+  }
+  return true;
 }

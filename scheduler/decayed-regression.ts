@@ -69,11 +69,13 @@ export class DecayedRegression {
 
   observe(features: readonly number[], value: number): void {
     const target = this.#clamp(features, value);
-    for (const [row, moments] of this.#moments.entries()) {
-      for (const [column, feature] of features.entries()) {
-        moments[column] = moments[column]! * this.#decay + features[row]! * feature;
+    for (let row = 0; row < features.length; row += 1) {
+      const moments = this.#moments[row]!;
+      const feature = features[row]!;
+      for (let column = 0; column < features.length; column += 1) {
+        moments[column] = moments[column]! * this.#decay + feature * features[column]!;
       }
-      this.#targets[row] = this.#targets[row]! * this.#decay + features[row]! * target;
+      this.#targets[row] = this.#targets[row]! * this.#decay + feature * target;
     }
     this.#numObservations += 1;
     this.#isSolved = false;
@@ -93,13 +95,14 @@ export class DecayedRegression {
 
   #solve(): void {
     for (let sweep = 0; sweep < NUM_SWEEPS; sweep += 1) {
-      for (const [index, moments] of this.#moments.entries()) this.#descend(index, moments);
+      for (let index = 0; index < this.#moments.length; index += 1) this.#descend(index);
     }
     this.#isSolved = true;
   }
 
   /** Sets one coefficient to its best value given the others. */
-  #descend(index: number, moments: Float64Array): void {
+  #descend(index: number): void {
+    const moments = this.#moments[index]!;
     const own = moments[index]!;
     if (own === 0) return;
     const rest = dot(moments, this.#coefficients) - own * this.#coefficients[index]!;

@@ -40,7 +40,7 @@ function createState(): Broken {
 
 const breakages: Readonly<Record<string, (broken: Broken) => void>> = {
   "a holder too many": ({ pool }) => pool.blocks[3]!.holders.add(1),
-  "a holder too few": ({ table }) => table.blocks[0]!.holders.clear(),
+  "a holder too few": ({ table }) => table.blocks[0]!.holders.delete(table.seqId),
   "a wrong count of running holders": ({ table }) => (table.blocks[0]!.numRunningHolders = 2),
   "a block missing in the table": ({ table }) => table.blocks.pop(),
   "an open block with two holders": ({ table }) => table.blocks[1]!.holders.add(1),
