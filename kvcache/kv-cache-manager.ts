@@ -265,9 +265,14 @@ export class KvCacheManager {
     for (let count = 0; count < numBlocks; count += 1) table.blocks.push(this.#pool.take(table.seqId)!);
   }
 
-  /** A table has just reached the end of a path: a branch that ends there has nothing of its own any more. */
+  /**
+   * A table has just reached the end of a path: a branch that ends there has nothing of its own any more. It had that
+   * end for itself till now, so where there are more than two holders none of them is one.
+   */
   #dropCoveredBranch(path: readonly PrefixNode[]): void {
-    for (const seqId of path.at(-1)!.holders) {
+    const { holders } = path.at(-1)!;
+    if (holders.size > 2) return;
+    for (const seqId of holders) {
       const branch = this.#branches.get(seqId);
       if (branch?.path.length === path.length) return this.#drop(branch);
     }

@@ -84,9 +84,10 @@ export class StepPlanner {
     for (const sequence of this.#roster.running.byUrgency) {
       if (sequence.isDecoding) this.#grow(sequence);
     }
-    const rows = this.#roster.running.bySeqId
-      .filter((sequence) => sequence.isDecoding)
-      .map((sequence) => makeRow(sequence, 1));
+    const rows: BatchRow[] = [];
+    for (const sequence of this.#roster.running.bySeqId) {
+      if (sequence.isDecoding) rows.push(makeRow(sequence, 1));
+    }
     return rows.length === 0 ? null : { kind: "decode", rows, numTokens: rows.length };
   }
 
