@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { usableCores } from "../../models/usable-cores.ts";
 import { parseSlo, SLO_HELP, type Slo } from "../measure/slo.ts";
 import { Machine, type MachineParameters } from "./machine.ts";
 import { readMachine } from "./machine-presets.ts";
@@ -16,6 +17,8 @@ export interface SimulateArguments {
   readonly routings: readonly RoutingName[];
   readonly slo: Slo;
   readonly noise: number;
+  /** Policies or fleets that run side by side. */
+  readonly numThreads: number;
   readonly jsonPath: string | null;
 }
 
@@ -56,6 +59,7 @@ Result
   --slo SLO                  ${SLO_HELP}
                              (default: the machine's)
   --json FILE                writes everything measured
+  --threads N                policies or fleets that run side by side (one for each core); nothing else depends on it
   --help`;
 
 function describe(help: Readonly<Record<string, string>>): string {
@@ -84,6 +88,7 @@ const OPTIONS = {
   routings: { type: "string", default: ROUTINGS.join(",") },
   slo: { type: "string" },
   json: { type: "string" },
+  threads: { type: "string", default: String(usableCores()) },
   help: { type: "boolean", default: false },
 } as const;
 
@@ -116,6 +121,7 @@ export function readArguments(args: readonly string[]): SimulateArguments | null
     routings: values.routings.split(",").map((name) => oneOf(ROUTINGS, name)),
     slo: parseSlo(values.slo ?? machine.slo),
     noise: atLeastZero("noise", values.noise),
+    numThreads: wholeNumber("threads", values.threads),
     jsonPath: values.json ?? null,
   };
 }

@@ -62,7 +62,8 @@ export class BatchFillingPolicy implements Policy {
     });
   }
 
-  schedule(): StepPlan | null {
+  schedule(nowMs: number): StepPlan | null {
+    this.#kv.advanceTo(nowMs);
     for (const entry of this.#running) if (numUncomputed(entry) === 1) this.#grow(entry);
     const rows = this.#running.filter((entry) => numUncomputed(entry) === 1).map((entry) => rowOf(entry, 1));
     this.#addPrompts(rows);

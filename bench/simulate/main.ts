@@ -5,15 +5,18 @@
 import { writeFileSync } from "node:fs";
 import { HELP, readArguments, type SimulateArguments } from "./arguments.ts";
 import { runSimulation } from "./run-simulation.ts";
+import { SimulationThreads } from "./simulation-threads.ts";
 
-function main(args: readonly string[]): void {
+async function main(args: readonly string[]): Promise<void> {
   const settings = readOrExplain(args);
   if (settings === null) return;
   const startMs = performance.now();
-  const { text, data } = runSimulation(settings);
+  const threads = new SimulationThreads(settings.numThreads);
+  const { text, data } = await runSimulation(settings, threads);
   console.log(text);
   console.error(`\n${((performance.now() - startMs) / 1_000).toFixed(1)} s`);
   if (settings.jsonPath !== null) writeFileSync(settings.jsonPath, `${JSON.stringify(data, null, 1)}\n`);
+  await threads.close();
 }
 
 /** Null when there is nothing to run. */
@@ -30,4 +33,4 @@ function readOrExplain(args: readonly string[]): SimulateArguments | null {
   }
 }
 
-main(process.argv.slice(2));
+await main(process.argv.slice(2));

@@ -1,11 +1,8 @@
 import { basename } from "node:path";
 import type { SimulateArguments } from "./arguments.ts";
-import { runPolicy, type Scenario } from "./compare-policies.ts";
 import { describeScenario, formatEngineReport } from "./engine-report.ts";
-import { calibrate } from "./fleet/calibration.ts";
 import { formatFleetReport } from "./fleet/fleet-report.ts";
-import { simulateFleet } from "./fleet/fleet-simulation.ts";
-import { createRequests } from "./workload.ts";
+import type { SimulationThreads } from "./simulation-threads.ts";
 
 export interface SimulationReport {
   readonly text: string;
@@ -13,49 +10,46 @@ export interface SimulationReport {
   readonly data: object;
 }
 
-/** Runs what the arguments ask for. The same arguments give the same report. */
-export function runSimulation(settings: SimulateArguments): SimulationReport {
-  const { text, data } = settings.command === "engine" ? runEngine(settings) : runFleet(settings);
+/** Runs what the arguments ask for. The same arguments give the same report, however many threads there are. */
+export async function runSimulation(
+  settings: SimulateArguments,
+  threads: SimulationThreads,
+): Promise<SimulationReport> {
+  const { text, data } = await (settings.command === "engine" ? runEngine : runFleets)(settings, threads);
   return {
     text: `${describeScenario(settings)}\n\n${text}`,
     data: { settings: shownSettings(settings), ...data },
   };
 }
 
-function runEngine(settings: SimulateArguments): SimulationReport {
-  const scenario = scenarioOf(settings);
-  const policies = settings.policies.map((policy) => ({ policy, summary: runPolicy(policy, scenario) }));
+async function runEngine(settings: SimulateArguments, threads: SimulationThreads): Promise<SimulationReport> {
+  const policies = await Promise.all(
+    settings.policies.map(async (policy) => ({
+      policy,
+      summary: await threads.run("policyRun", { settings, policy }),
+    })),
+  );
   return { text: formatEngineReport(policies), data: { policies } };
 }
 
-function runFleet(settings: SimulateArguments): SimulationReport {
-  const { machine, slo, replicas, routings, policyOptions } = settings;
-  const scenario = scenarioOf(settings);
-  const calibration = calibrate(scenario, Math.max(...replicas));
-  const { targetItlMs } = policyOptions;
-  const fleets = replicas.flatMap((numReplicas) =>
-    routings.map((routing) => {
-      const options = { machine, targetItlMs, factors: calibration.factors, numReplicas, routing, slo };
-      return { numReplicas, routing, summary: simulateFleet(scenario.requests(), options) };
+async function runFleets(settings: SimulateArguments, threads: SimulationThreads): Promise<SimulationReport> {
+  const { machine, slo, replicas, routings, workload } = settings;
+  const { targetItlMs } = settings.policyOptions;
+  const calibration = await threads.run("calibrationRun", { settings, numReplicas: Math.max(...replicas) });
+  const { factors } = calibration;
+  const kinds = replicas.flatMap((numReplicas) => routings.map((routing) => ({ numReplicas, routing })));
+  const fleets = await Promise.all(
+    kinds.map(async (kind) => {
+      const options = { machine, targetItlMs, factors, slo, ...kind };
+      return { ...kind, summary: await threads.run("fleetRun", { workload, options }) };
     }),
   );
   return { text: formatFleetReport(fleets, calibration), data: { calibration, fleets } };
 }
 
-function scenarioOf({ machine, policyOptions, slo, noise, workload }: SimulateArguments): Scenario {
-  return {
-    machine,
-    policyOptions,
-    slo,
-    noise,
-    seed: workload.seed,
-    requests: () => createRequests(workload),
-  };
-}
-
-/** Without paths of this machine: a trace goes by its name. */
+/** Without what is of this machine alone: threads, and paths, a trace going by its name. */
 function shownSettings(settings: SimulateArguments): object {
-  const { jsonPath: _jsonPath, workload, ...rest } = settings;
+  const { jsonPath: _jsonPath, numThreads: _numThreads, workload, ...rest } = settings;
   const { trace } = workload;
   const named = trace === null ? null : { ...trace, path: basename(trace.path) };
   return { ...rest, workload: { ...workload, trace: named } };

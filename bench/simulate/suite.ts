@@ -1,17 +1,24 @@
 /**
- * All simulations that docs/simulation.md tells about, one after the other, as Markdown on stdout.
- * Run: npm run bench:simulate:suite -- [--azure FILE] [--mooncake FILE] [--json FILE]
+ * All simulations that docs/simulation.md tells about as Markdown on stdout.
+ * Run: npm run bench:simulate:suite -- [--azure FILE] [--mooncake FILE] [--json FILE] [--threads N]
  * Without files it plays the samples in bench/traces.
  */
 import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { usableCores } from "../../models/usable-cores.ts";
 import { readArguments } from "./arguments.ts";
 import { runSimulation } from "./run-simulation.ts";
+import { SimulationThreads } from "./simulation-threads.ts";
 
 const { values: flags } = parseArgs({
-  options: { azure: { type: "string" }, mooncake: { type: "string" }, json: { type: "string" } },
+  options: {
+    azure: { type: "string" },
+    mooncake: { type: "string" },
+    json: { type: "string" },
+    threads: { type: "string" },
+  },
 });
 const azure = flags.azure ?? bundledTrace("azure-conv-2000.csv.gz");
 const mooncake = flags.mooncake ?? bundledTrace("mooncake-conversation-1000.jsonl.gz");
@@ -59,10 +66,14 @@ function bundledTrace(name: string): string {
   return fileURLToPath(new URL(`../../../bench/traces/${name}`, import.meta.url));
 }
 
-const data = SUITE.map((args) => {
-  const report = runSimulation(readArguments(args)!);
+const threads = new SimulationThreads(Number(flags.threads ?? usableCores()));
+const reports = SUITE.map((args) => runSimulation(readArguments(args)!, threads));
+const data: object[] = [];
+for (const [index, args] of SUITE.entries()) {
+  const report = await reports[index]!;
   const shown = args.map((arg) => (arg === azure || arg === mooncake ? basename(arg) : arg)).join(" ");
   console.log(`## ${shown}\n\n\`\`\`text\n${report.text}\n\`\`\`\n`);
-  return report.data;
-});
+  data.push(report.data);
+}
 if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(data, null, 1)}\n`);
+await threads.close();
