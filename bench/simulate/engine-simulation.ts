@@ -119,8 +119,9 @@ export class EngineSimulation {
   }
 
   #prepare({ cacheOps }: StepPlan): void {
-    const { machine, metrics } = this.#options;
+    const { machine, policy, metrics } = this.#options;
     const copyMs = machine.cacheOpsMs(cacheOps);
+    policy.copyTimes?.observe(cacheOps, copyMs);
     this.#nowMs += machine.parameters.hostMsPerStep + copyMs;
     if (copyMs > 0) metrics.called(copyMs, this.#nowMs, 0);
   }

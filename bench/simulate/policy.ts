@@ -15,6 +15,8 @@ export interface Policy {
   add(request: SequenceRequest, nowMs: number): void;
   schedule(nowMs: number): StepPlan | null;
   update(batch: Batch, result: BatchResult, nowMs: number, durationMs: number): SequenceEvent[];
+  /** Learns how long copies take, where that matters to it. */
+  readonly copyTimes?: { observe(cacheOps: StepPlan["cacheOps"], durationMs: number): void };
 }
 
 export const POLICIES = ["headway", "fcfs", "fill"] as const;
