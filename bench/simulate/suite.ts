@@ -1,7 +1,9 @@
 /**
  * All simulations that docs/simulation.md tells about as Markdown on stdout.
  * Run: npm run bench:simulate:suite -- [--azure FILE] [--mooncake FILE] [--json FILE] [--threads N]
- * Without files it plays the samples in bench/traces.
+ * Without files it plays the samples in bench/traces. The results in bench/results come from:
+ *   npm run --silent bench:simulate:suite -- --azure FILE --mooncake FILE \\
+ *     --json bench/results/simulate.json > bench/results/simulate.md
  */
 import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
@@ -65,6 +67,17 @@ const SUITE: readonly (readonly string[])[] = [
 function bundledTrace(name: string): string {
   return fileURLToPath(new URL(`../../../bench/traces/${name}`, import.meta.url));
 }
+
+const SOURCE =
+  flags.azure === undefined || flags.mooncake === undefined
+    ? "with the samples in `bench/traces`"
+    : "with both traces in full (`--azure`, `--mooncake`)";
+
+console.log(`# Simulations
+
+Written by \`npm run bench:simulate:suite\` ${SOURCE}; what the columns mean is in
+[docs/simulation.md](../../docs/simulation.md).
+`);
 
 const threads = new SimulationThreads(Number(flags.threads ?? usableCores()));
 const reports = SUITE.map((args) => runSimulation(readArguments(args)!, threads));

@@ -28,22 +28,28 @@ export function createRouter(
       return () => next++ % replicas.length;
     }
     case "least-loaded":
-      return () => indexOfLeast(replicas.length, backlog);
+      return () => indexOfLeast(replicas.length, backlog, backlog);
     case "prefix-hash":
       return createHashRouter(replicas);
     case "prefix-aware":
       return (request, keys) =>
-        indexOfLeast(replicas.length, (index) => {
+        indexOfLeast(replicas.length, backlog, (index) => {
           const numNew = request.numPromptTokens - replicas[index]!.cache.numCachedTokens(keys);
           return backlog(index) + numNew * prefillMsPerToken;
         });
   }
 }
 
-function indexOfLeast(count: number, valueOf: (index: number) => number): number {
+/** `boundOf` is never above `valueOf` and cheaper: most of hundreds of replicas need no look into their caches. */
+function indexOfLeast(
+  count: number,
+  boundOf: (index: number) => number,
+  valueOf: (index: number) => number,
+): number {
   let least = 0;
   let leastValue = valueOf(0);
   for (let index = 1; index < count; index += 1) {
+    if (boundOf(index) >= leastValue) continue;
     const value = valueOf(index);
     if (value < leastValue) [least, leastValue] = [index, value];
   }
