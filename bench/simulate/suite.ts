@@ -2,7 +2,7 @@
  * All simulations that docs/simulation.md tells about as Markdown on stdout.
  * Run: npm run bench:simulate:suite -- [--azure FILE] [--mooncake FILE] [--json FILE] [--threads N]
  * Without files it plays the samples in bench/traces. The results in bench/results come from:
- *   npm run --silent bench:simulate:suite -- --azure FILE --mooncake FILE \\
+ *   npm run --silent bench:simulate:suite -- --azure FILE --mooncake FILE \
  *     --json bench/results/simulate.json > bench/results/simulate.md
  */
 import { writeFileSync } from "node:fs";
