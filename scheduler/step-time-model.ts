@@ -107,6 +107,11 @@ export class StepTimeModel {
     return this.#prefill.predict(prefillFeatures(numTokens, attendedTokens(numTokens, depth)));
   }
 
+  /** Of so many tokens in calls of the largest size, each at the start of its prompt. */
+  fastPrefillMs(numTokens: number): number {
+    return (this.prefillMs(MAX_CHUNK, 0) / MAX_CHUNK) * numTokens;
+  }
+
   /** Tokens to prefill in a step that also decodes: a rung of the ladder, or multiples of the highest where time allows. */
   prefillBudget(load: PrefillLoad): number {
     if (this.#prefill.numObservations === 0) return UNTRAINED_CHUNK;
@@ -125,7 +130,7 @@ export class StepTimeModel {
    */
   sharedCallLimit(): number {
     if (this.#prefill.numObservations === 0) return MAX_CHUNK;
-    const limitMsPerToken = (this.prefillMs(MAX_CHUNK, 0) / MAX_CHUNK) * (1 + MAX_WASTE);
+    const limitMsPerToken = this.fastPrefillMs(1) * (1 + MAX_WASTE);
     const isEfficient = (chunk: number): boolean => this.prefillMs(chunk, 0) / chunk <= limitMsPerToken;
     return CHUNK_LADDER.find((size) => size >= MIN_SHARED_CALL && isEfficient(size)) ?? MAX_CHUNK;
   }
@@ -139,7 +144,7 @@ export class StepTimeModel {
    */
   defaultItlMs(load: DecodeLoad): number {
     const decodeMs = this.decodeMs(load);
-    const limitMsPerToken = (this.prefillMs(MAX_CHUNK, 0) / MAX_CHUNK) * MAX_SLOWDOWN;
+    const limitMsPerToken = this.fastPrefillMs(1) * MAX_SLOWDOWN;
     const isWorthIt = (chunk: number): boolean =>
       (decodeMs + this.prefillMs(chunk, 0)) / chunk <= limitMsPerToken;
     const chunk = CHUNK_LADDER.find((size) => size >= TILE_ROWS && isWorthIt(size)) ?? MAX_CHUNK;

@@ -26,6 +26,8 @@ interface Setting {
   readonly targetItlMs: number | null;
   readonly maxNumBatchedTokens?: number;
   readonly numDecoders?: number;
+  /** More long prompts that arrive with it, and wait behind it. */
+  readonly numBehind?: number;
   readonly machine?: (batch: Batch) => number;
 }
 
@@ -36,7 +38,8 @@ interface Outcome {
 }
 
 /** Eight streams decode, a long prompt arrives: three times, the third counts, the others train the model. */
-function runIntruder({ targetItlMs, maxNumBatchedTokens = 512, numDecoders = 8, machine }: Setting): Outcome {
+function runIntruder(setting: Setting): Outcome {
+  const { targetItlMs, maxNumBatchedTokens = 512, numDecoders = 8, machine } = setting;
   const engine = new FakeEngine({
     kv: { numBlocks: 1_024, blockSize: 16, numSeqIds: 64, maxCachedBlocks: 0 },
     scheduler: { maxNumSeqs: 16, maxNumBatchedTokens, maxModelLen: 2_048, targetItlMs },
@@ -47,14 +50,21 @@ function runIntruder({ targetItlMs, maxNumBatchedTokens = 512, numDecoders = 8, 
   }
   for (let count = 0; count < 50; count += 1) engine.step();
   let outcome: Outcome | null = null;
-  for (const round of [1, 2, 3]) outcome = runPrompt(engine, `intruder-${round}`, round);
+  for (const round of [1, 2, 3]) {
+    const numBehind = round === 3 ? (setting.numBehind ?? 0) : 0;
+    outcome = runPrompt(engine, round, numBehind);
+  }
   return outcome!;
 }
 
-function runPrompt(engine: FakeEngine, requestId: string, round: number): Outcome {
+function runPrompt(engine: FakeEngine, round: number, numBehind: number): Outcome {
   const startMs = engine.nowMs;
   const stepMs: number[] = [];
-  engine.add({ requestId, tokens: range(10_000 * round, PROMPT_LENGTH), maxTokens: 1 });
+  const requestId = `intruder-${round}`;
+  for (let index = 0; index <= numBehind; index += 1) {
+    const tokens = range(10_000 * round + 2_000 * index, PROMPT_LENGTH);
+    engine.add({ requestId: index === 0 ? requestId : `behind-${index}`, tokens, maxTokens: 1 });
+  }
   while (engine.finishOf(requestId) === undefined) {
     const before = engine.nowMs;
     assert.notEqual(engine.step(), null);
@@ -118,6 +128,16 @@ describe("A long prompt beside eight decoding streams", () => {
     const { stepMs, ttftMs } = runIntruder({ targetItlMs: null });
     assert.ok(Math.max(...stepMs) <= oneShotMs / 10, `${Math.max(...stepMs)} ms of ${oneShotMs}`);
     assert.ok(ttftMs <= 1.25 * oneShot.ttftMs, `${ttftMs} ms`);
+  });
+
+  test("without a target, is read in larger chunks while others wait behind it, up to twice the gap", () => {
+    const alone = runIntruder({ targetItlMs: null, machine: callMs });
+    const ahead = runIntruder({ targetItlMs: null, machine: callMs, numBehind: 2 });
+    const longest = ({ stepMs }: Outcome): number => Math.max(...stepMs);
+    assert.ok(ahead.ttftMs < 0.97 * alone.ttftMs, `${ahead.ttftMs} and ${alone.ttftMs} ms`);
+    assert.ok(longest(ahead) > 1.3 * longest(alone) && longest(ahead) < 2.3 * longest(alone));
+    const target = { targetItlMs: 6 * DECODE_MS, machine: callMs };
+    assert.equal(longest(runIntruder({ ...target, numBehind: 2 })), longest(runIntruder(target)));
   });
 
   test("runs at full speed when nobody decodes", () => {
