@@ -5,6 +5,7 @@ import { FlashAttention, GGML_TYPES } from "./abi.ts";
 import type { ContextParams, Pointer } from "./abi.ts";
 import type { CacheType } from "../memory-plan.ts";
 import type { LlamaFunctions } from "./functions.ts";
+import { HostBuffers } from "./host-buffers.ts";
 import { type KvMemory, NativeKvMemory } from "./kv-memory.ts";
 import type { LlamaLibrary } from "./library.ts";
 import type { Model } from "./model.ts";
@@ -39,6 +40,8 @@ const DECODE_FAILURES: Readonly<Record<number, string>> = {
 export class Context {
   readonly batch: TokenBatch;
   readonly kv: KvMemory;
+  /** For copies of KV state. */
+  readonly buffers = new HostBuffers();
   readonly #library: LlamaLibrary;
   readonly #llama: LlamaFunctions;
   readonly #pointer: Pointer;
@@ -58,7 +61,7 @@ export class Context {
       throw new ModelLoadError(explainContextFailure(library.log.takeComplaints(), options));
     }
     this.#pointer = pointer;
-    this.#native = new NativeKvMemory(this.#llama, pointer, memory);
+    this.#native = new NativeKvMemory(this.#llama, pointer, memory, this.buffers);
     this.kv =
       options.layout === "streams"
         ? new StreamsMemory(this.#native, options.numStreams)
@@ -119,6 +122,7 @@ export class Context {
 
   close(): void {
     this.batch.free();
+    this.buffers.close();
     this.#llama.llama_free(this.#pointer);
   }
 }

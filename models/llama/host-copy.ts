@@ -1,28 +1,36 @@
-import koffi from "koffi";
 import type { Pointer } from "./abi.ts";
+import type { HostBuffer, HostBuffers } from "./host-buffers.ts";
 
 /** KV state of some positions, in the library's own format and outside the JavaScript heap, so that freeing it is immediate. */
 export class HostCopy {
-  readonly address: Pointer;
   readonly sizeBytes: number;
+  readonly #buffers: HostBuffers;
+  readonly #buffer: HostBuffer;
+  #numHolders = 1;
 
-  constructor(sizeBytes: number) {
+  constructor(buffers: HostBuffers, sizeBytes: number) {
+    this.#buffers = buffers;
+    this.#buffer = buffers.take(sizeBytes);
     this.sizeBytes = sizeBytes;
-    this.address = koffi.alloc("uint8_t", sizeBytes) as Pointer;
   }
 
-  static from(bytes: Uint8Array): HostCopy {
-    const copy = new HostCopy(bytes.length);
-    copy.bytes.set(bytes);
-    return copy;
+  get address(): Pointer {
+    return this.#buffer.address;
   }
 
-  /** A view of the bytes, valid until free(). */
+  /** A view of the bytes, valid until the last holder has freed the copy. */
   get bytes(): Uint8Array {
-    return new Uint8Array(koffi.view(this.address, this.sizeBytes));
+    return this.#buffer.view(this.sizeBytes);
+  }
+
+  /** One more holder, who calls free() too. */
+  hold(): this {
+    this.#numHolders += 1;
+    return this;
   }
 
   free(): void {
-    koffi.free(this.address);
+    this.#numHolders -= 1;
+    if (this.#numHolders === 0) this.#buffers.giveBack(this.#buffer);
   }
 }

@@ -2,6 +2,7 @@ import type { HostCopyRange } from "../../scheduler/contracts.ts";
 import { ModelRunnerError } from "../model-runner.ts";
 import type { Pointer } from "./abi.ts";
 import type { LlamaFunctions } from "./functions.ts";
+import type { HostBuffers } from "./host-buffers.ts";
 import { HostCopy } from "./host-copy.ts";
 
 /** A range of a sequence, whichever host slot it is for. */
@@ -27,11 +28,13 @@ export class NativeKvMemory {
   /** llama_memory_t */
   readonly pointer: Pointer;
   readonly #context: Pointer;
+  readonly #buffers: HostBuffers;
 
-  constructor(llama: LlamaFunctions, context: Pointer, pointer: Pointer) {
+  constructor(llama: LlamaFunctions, context: Pointer, pointer: Pointer, buffers: HostBuffers) {
     this.llama = llama;
     this.#context = context;
     this.pointer = pointer;
+    this.#buffers = buffers;
   }
 
   tag(from: number, to: number, fromPosition: number, toPosition: number): void {
@@ -51,7 +54,7 @@ export class NativeKvMemory {
   /** The whole of a sequence; the library copies nothing less. */
   read(id: number): HostCopy {
     const sizeBytes = this.llama.llama_state_seq_get_size_ext(this.#context, id, 0);
-    const copy = new HostCopy(sizeBytes);
+    const copy = new HostCopy(this.#buffers, sizeBytes);
     const { address } = copy;
     const numWritten = this.llama.llama_state_seq_get_data_ext(this.#context, address, sizeBytes, id, 0);
     if (numWritten === sizeBytes) return copy;

@@ -71,14 +71,19 @@ export class LlamaModelRunner implements ModelRunner {
     return null;
   }
 
-  /** The bytes of a host slot in the library's format; a view, valid until the slot is discarded. */
-  hostCopy(slot: HostSlot): Uint8Array {
-    return this.#hostCopy(slot).bytes;
+  /** What is in a host slot, in the library's format, for as long as the caller does not free it; null before it is filled. */
+  holdHostCopy(slot: HostSlot): HostCopy | null {
+    return this.#hostCopies.get(slot)?.hold() ?? null;
   }
 
-  /** Fills a host slot with bytes that `hostCopy` gave, here or in an earlier process with the same model and settings. */
-  loadHostCopy(slot: HostSlot, bytes: Uint8Array): void {
-    this.#hostCopies.set(slot, HostCopy.from(bytes));
+  /** Memory for bytes that a host copy had, here or in an earlier process with the same model and settings. */
+  createHostCopy(sizeBytes: number): HostCopy {
+    return new HostCopy(this.#context.buffers, sizeBytes);
+  }
+
+  /** Puts a copy, which is no longer the caller's, into an empty host slot. */
+  fillHostSlot(slot: HostSlot, copy: HostCopy): void {
+    this.#hostCopies.set(slot, copy);
   }
 
   /** Takes effect with the next call. */

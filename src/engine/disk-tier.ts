@@ -6,10 +6,18 @@ import type { HostTier } from "../../kvcache/host-tier.ts";
 import type { HostSegment, PrefixKey } from "../../kvcache/prefix-cache.ts";
 import { decodePrefixFile, encodePrefixFile, type PrefixFile } from "./prefix-file.ts";
 
+/** Bytes outside the JavaScript heap, valid until they are freed. */
+export interface HeldCopy {
+  readonly bytes: Uint8Array;
+  free(): void;
+}
+
 /** Where the bytes of host slots are. */
 export interface HostCopies {
-  hostCopy(slot: number): Uint8Array;
-  loadHostCopy(slot: number, bytes: Uint8Array): void;
+  /** Null for a slot that is not filled yet. */
+  holdHostCopy(slot: number): HeldCopy | null;
+  createHostCopy(sizeBytes: number): HeldCopy;
+  fillHostSlot(slot: number, copy: HeldCopy): void;
 }
 
 export interface DiskTierOptions {
@@ -41,6 +49,10 @@ interface Entry {
   readonly expiresAtMs: number;
 }
 
+interface FilledEntry extends Entry {
+  readonly bytes: Uint8Array;
+}
+
 /**
  * Pinned prefixes as files, so that the next start has them at once. A file appears whole or not at all (written under
  * another name, then renamed), and goes when its pin does. Failures of the disk cost no more than the file.
@@ -64,7 +76,9 @@ export class DiskTier {
       const { expiresAtMs, startBlock, tokens, bytes } = file;
       const slot = host.adopt(file, startBlock, now() + expiresAtMs - Date.now());
       if (slot === null) continue;
-      copies.loadHostCopy(slot, bytes);
+      const copy = copies.createHostCopy(bytes.length);
+      copy.bytes.set(bytes);
+      copies.fillHostSlot(slot, copy);
       this.#files.set(name, { sizeBytes, expiresAtMs });
       numTokens += tokens.length - startBlock * blockSize;
     }
@@ -104,11 +118,15 @@ export class DiskTier {
   }
 
   /** A pinned segment whose file is missing or ends much too early, if it fits. Removes files that nobody pins. */
-  #nextOutdated(): Entry | null {
+  #nextOutdated(): FilledEntry | null {
     const entries = [...this.#pinned()];
     const names = new Set(entries.map(({ name }) => name));
     for (const name of this.#files.keys()) if (!names.has(name)) this.#remove(name);
-    return entries.find((entry) => this.#isOutdated(entry) && this.#fits(entry)) ?? null;
+    for (const entry of entries) {
+      const bytes = this.#isOutdated(entry) ? this.#bytesOf(entry.segment) : null;
+      if (bytes !== null && this.#fits(entry.name, bytes.length)) return { ...entry, bytes };
+    }
+    return null;
   }
 
   *#pinned(): Iterable<Entry> {
@@ -128,16 +146,22 @@ export class DiskTier {
     return known.expiresAtMs < expiresAtMs - remainingMs / 2;
   }
 
-  #fits({ segment, name }: Entry): boolean {
-    let numBytes = this.#options.copies.hostCopy(segment.slot).length;
+  /** Null where the copy has not been made yet. The bytes are used before anything else can free them. */
+  #bytesOf({ slot }: HostSegment): Uint8Array | null {
+    const copy = this.#options.copies.holdHostCopy(slot);
+    copy?.free();
+    return copy?.bytes ?? null;
+  }
+
+  #fits(name: string, sizeBytes: number): boolean {
+    let numBytes = sizeBytes;
     for (const [other, { sizeBytes }] of this.#files) if (other !== name) numBytes += sizeBytes;
     return numBytes <= this.#options.maxBytes;
   }
 
-  #prepare({ segment, name, expiresAtMs }: Entry) {
-    const { folder, identity, copies } = this.#options;
-    const { startBlock, slot } = segment;
-    const bytes = copies.hostCopy(slot);
+  #prepare({ segment, name, expiresAtMs, bytes }: FilledEntry) {
+    const { folder, identity } = this.#options;
+    const { startBlock } = segment;
     const data = encodePrefixFile({ identity, ...keyOf(segment), startBlock, expiresAtMs, bytes });
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const target = path.join(folder, name);

@@ -57,6 +57,14 @@ const restore = (slot: number, seqId: number, fromPosition: number, toPosition: 
   fromPosition,
   toPosition,
 });
+/** What is in a slot now. */
+function bytesOf(slot: number): Uint8Array {
+  const copy = runner.holdHostCopy(slot)!;
+  const bytes = Uint8Array.from(copy.bytes);
+  copy.free();
+  return bytes;
+}
+
 const drop = (seqId: number): CacheOp => ({ kind: "trim", seqId, fromPosition: 0 });
 
 const undisturbed = (() => {
@@ -87,10 +95,10 @@ test("what is restored is what was saved, to the byte", () => {
   const sequence = new ForcedSequence(0, prompt, forced);
   step("prefill", sequence);
   runner.apply([save(0, 0, 16, 48)]);
-  const saved = Uint8Array.from(runner.hostCopy(0));
+  const saved = bytesOf(0);
   runner.apply([{ kind: "trim", seqId: 0, fromPosition: 16 }, restore(0, 0, 16, 48), save(1, 0, 16, 48)]);
   assert.ok(saved.length > 32 * runner.info.kvPool.bytesPerToken);
-  assert.deepEqual(Uint8Array.from(runner.hostCopy(1)), saved);
+  assert.deepEqual(bytesOf(1), saved);
   runner.apply([drop(0), { kind: "discard", slot: 0 }, { kind: "discard", slot: 1 }]);
 });
 
@@ -103,6 +111,24 @@ test("a part of a copy can be restored, after a prefix that is shared", () => {
   step("prefill", heir);
   requireClose(finish(heir), undisturbed);
   runner.apply([drop(1), { kind: "discard", slot: 0 }]);
+});
+
+test("a copy that somebody holds outlives its slot, and its memory is used again only then", () => {
+  const sequence = new ForcedSequence(0, prompt, forced);
+  step("prefill", sequence);
+  runner.apply([save(0, 0, 0, 32)]);
+  const held = runner.holdHostCopy(0)!;
+  const saved = Uint8Array.from(held.bytes);
+  runner.apply([{ kind: "discard", slot: 0 }, save(1, 0, 16, 48)]);
+  assert.deepEqual(Uint8Array.from(held.bytes), saved);
+  const { address } = held;
+  held.free();
+  runner.apply([save(2, 0, 0, 32)]);
+  const next = runner.holdHostCopy(2)!;
+  assert.equal(next.address, address);
+  next.free();
+  assert.equal(runner.holdHostCopy(0), null);
+  runner.apply([drop(0), { kind: "discard", slot: 1 }, { kind: "discard", slot: 2 }]);
 });
 
 test("an empty slot is an error that says so", () => {

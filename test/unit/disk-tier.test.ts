@@ -24,8 +24,12 @@ class Machine {
       identity: "model",
       host: this.kv.host,
       copies: {
-        hostCopy: (slot) => this.bytes.get(slot)!,
-        loadHostCopy: (slot, bytes) => this.bytes.set(slot, Uint8Array.from(bytes)),
+        holdHostCopy: (slot) => {
+          const bytes = this.bytes.get(slot);
+          return bytes === undefined ? null : { bytes, free: () => {} };
+        },
+        createHostCopy: (sizeBytes) => ({ bytes: new Uint8Array(sizeBytes), free: () => {} }),
+        fillHostSlot: (slot, { bytes }) => this.bytes.set(slot, bytes),
       },
       blockSize: this.kv.options.blockSize,
       now: () => this.nowMs,
