@@ -13,7 +13,11 @@ export interface KvCacheState {
   readonly tables: ReadonlyMap<SeqId, BlockTable>;
   readonly branches: ReadonlyMap<SeqId, BlockTable>;
   readonly nodes: readonly PrefixNode[];
+  /** In host memory. */
   readonly segments: readonly HostSegment[];
+  /** On disk, in memory too or not. */
+  readonly filed: readonly HostSegment[];
+  readonly wanted: readonly HostSegment[];
   readonly hostCounts: HostBlockCounts;
   readonly numUsedCells: number | null;
 }
@@ -98,27 +102,38 @@ function* checkNodes({ nodes, tables }: KvCacheState): Iterable<string> {
   }
 }
 
-function* checkHost({ nodes, segments, hostCounts, blockSize }: KvCacheState): Iterable<string> {
+function* checkHost(state: KvCacheState): Iterable<string> {
+  const { nodes, segments, filed, wanted, hostCounts } = state;
   const known = new Set(nodes);
-  const slots = new Set(segments.map(({ slot }) => slot));
-  for (const { slot, startBlock, nodes: hosted } of segments) {
-    const name = `host slot ${slot}`;
-    if (hosted.some((node) => node.hosted?.slot !== slot)) yield `${name}: not the copy of its nodes`;
-    if (hosted.some((node) => !known.has(node))) yield `${name}: out of reach`;
-    if (hosted.some((node, index) => index > 0 && node.parent !== hosted[index - 1])) {
-      yield `${name}: not consecutive`;
-    }
-    if (depthOf(hosted[0]!) !== startBlock) yield `${name}: begins at another block`;
-    if (hosted.some((node) => node.tokens.length !== blockSize)) yield `${name}: not made of full blocks`;
-  }
+  const all = new Set([...segments, ...filed]);
+  for (const segment of all) yield* checkSegment(segment, known, state.blockSize);
   for (const { hosted } of nodes) {
-    if (hosted !== null && !slots.has(hosted.slot))
-      yield `host slot ${hosted.slot}: named by a node, but gone`;
+    if (hosted !== null && !all.has(hosted)) yield `host slot ${hosted.slot}: named by a node, but gone`;
   }
+  const slots = new Set(segments.map(({ slot }) => slot));
+  if (slots.size !== segments.length) yield "two segments have one host slot";
   const numHosted = segments.reduce((sum, segment) => sum + segment.numCopiedBlocks, 0);
   if (numHosted !== hostCounts.used)
     yield `${numHosted} blocks are in host memory, ${hostCounts.used} are counted`;
   if (hostCounts.used > hostCounts.total) yield "more blocks are in host memory than it may hold";
+  if (wanted.some((segment) => !filed.includes(segment)))
+    yield "a segment is wanted from disk that is not there";
+}
+
+function* checkSegment(
+  segment: HostSegment,
+  known: ReadonlySet<PrefixNode>,
+  blockSize: number,
+): Iterable<string> {
+  const { slot, startBlock, nodes } = segment;
+  const name = `host slot ${slot}`;
+  if (nodes.some((node) => node.hosted !== segment)) yield `${name}: not the copy of its nodes`;
+  if (nodes.some((node) => !known.has(node))) yield `${name}: out of reach`;
+  if (nodes.some((node, index) => index > 0 && node.parent !== nodes[index - 1])) {
+    yield `${name}: not consecutive`;
+  }
+  if (depthOf(nodes[0]!) !== startBlock) yield `${name}: begins at another block`;
+  if (nodes.some((node) => node.tokens.length !== blockSize)) yield `${name}: not made of full blocks`;
 }
 
 function depthOf(node: PrefixNode): number {

@@ -7,7 +7,7 @@ import type { UseLinks } from "./use-order.ts";
  * The identity of one computed, full block: its own tokens after everything before it.
  * Two sequences with equal tokens and salt up to here pass through the same node,
  * whether or not they share the physical block. A node is in the tree as long as there is a copy of its block:
- * a holder in the pool, or a segment in host memory.
+ * a holder in the pool, or a segment in host memory or on disk.
  */
 export interface PrefixNode {
   readonly cacheSalt: string;
@@ -25,9 +25,10 @@ export interface PrefixNode {
   pinnedUntilMs: number;
 }
 
-/** Consecutive blocks of one path that were copied to host memory together. */
+/** Consecutive blocks of one path that were copied together: to host memory, and from there to disk or back. */
 export interface HostSegment extends UseLinks<HostSegment> {
-  readonly slot: HostSlot;
+  /** Of its copy in host memory; another one each time that it comes back from disk. */
+  slot: HostSlot;
   /** Index of the first node's block. */
   readonly startBlock: number;
   readonly nodes: readonly PrefixNode[];
@@ -47,7 +48,7 @@ export interface PrefixKey {
 export interface PrefixCache {
   /**
    * The longest computed prefix of the key, at most `maxBlocks` long: one node a block. Nodes in the pool come first,
-   * since a holder of a node holds all its ancestors; those that only host memory has follow.
+   * since a holder of a node holds all its ancestors; those that only host memory or the disk has follow.
    */
   match(key: PrefixKey, maxBlocks: number): PrefixNode[];
   /**

@@ -8,7 +8,7 @@ interface Cell {
 }
 
 /** States of [start, start + states.length) of some sequence. */
-interface HostCopy {
+export interface HostCopy {
   readonly start: number;
   readonly states: readonly number[];
 }
@@ -52,6 +52,12 @@ export class FakeKvMemory {
   /** Copies in host memory by slot, with the states they hold. */
   get hostCopies(): ReadonlyMap<number, HostCopy> {
     return this.#host;
+  }
+
+  /** Puts a copy that was in a slot, now or earlier, into an empty one. */
+  fillHostSlot(slot: number, copy: HostCopy): void {
+    if (this.#host.has(slot)) throw new Error(`host slot ${slot} is taken`);
+    this.#host.set(slot, copy);
   }
 
   apply(operation: CacheOp): void {

@@ -119,6 +119,8 @@ export interface SchedulerStats {
   readonly numWaitingTokens: number;
   readonly blocks: BlockCounts;
   readonly hostBlocks: HostBlockCounts;
+  /** In files, those included that host memory has too. */
+  readonly numDiskBlocks: number;
   readonly numPreemptions: number;
   /** Preemptions whose blocks move to host memory when they must leave the pool; the others are computed again. */
   readonly numParks: number;
@@ -128,7 +130,7 @@ export interface SchedulerStats {
   readonly numPrefixHitTokens: number;
   /** Those of them that came back from host memory. */
   readonly numHostHitTokens: number;
-  /** Those of them whose copies an earlier process made. */
+  /** Those of them that the disk had, and host memory did not. */
   readonly numDiskHitTokens: number;
   readonly numGeneratedTokens: number;
 }

@@ -137,6 +137,7 @@ export class Roster {
     if (isParked) this.counters.numParks += 1;
     // What stays in the pool would be copied when it is evicted.
     this.#stopRunning(sequence, { status: "preempted", retain: isParked || !canPark });
+    sequence.fetch = null;
     this.counters.numPreemptions += 1;
     this.#enqueue(sequence);
   }

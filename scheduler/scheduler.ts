@@ -134,7 +134,7 @@ export class Scheduler {
     this.#kv.unpin(key);
   }
 
-  /** True exactly when schedule() would return a plan. */
+  /** True when schedule() would return a plan, or all that could run is on its way from disk. */
   hasWork(): boolean {
     return this.#kv.hasOps || this.#roster.hasRunnable;
   }
@@ -200,6 +200,7 @@ export class Scheduler {
       numWaitingTokens: this.#roster.numWaitingTokens,
       blocks: this.#kv.counts(),
       hostBlocks: this.#kv.host.counts(),
+      numDiskBlocks: this.#kv.host.disk.index.numBlocks,
       ...this.#roster.counters,
       numPromptTokensComputed: this.#numPromptTokensComputed,
       numGeneratedTokens: this.#numGeneratedTokens,
@@ -216,7 +217,7 @@ export class Scheduler {
 
   #countDiskHits(cacheOps: readonly CacheOp[]): void {
     for (const operation of cacheOps) {
-      if (operation.kind !== "restore" || !this.#kv.host.isAdopted(operation.slot)) continue;
+      if (operation.kind !== "restore" || !this.#kv.host.isFirstUseFromDisk(operation.slot)) continue;
       this.#roster.counters.numDiskHitTokens += operation.toPosition - operation.fromPosition;
     }
   }

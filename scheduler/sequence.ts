@@ -1,3 +1,4 @@
+import type { DiskFetch } from "../kvcache/disk-index.ts";
 import type { PrefixPin } from "../kvcache/pins.ts";
 import type { PrefixKey } from "../kvcache/prefix-cache.ts";
 import type { FinishReason, SequenceRequest, SequenceStatus, SequenceView, SeqId } from "./contracts.ts";
@@ -59,6 +60,8 @@ export class Sequence implements SequenceView, PrefixKey, Contender {
   numComputedTokens = 0;
   /** Prompt tokens that the first admission found cached; null before. */
   numCachedTokens: number | null = null;
+  /** What it has asked the disk for since it began to wait; null before its turn. */
+  fetch: DiskFetch | null = null;
   /** The client has been told that the sequence runs. */
   isAnnounced = false;
   /** Prompt tokens [1, here) have had their logprobs reported. */

@@ -66,7 +66,7 @@ export class StepPlanner {
       const waiting = this.#roster.nextWaiting();
       if (waiting === null) break;
       // Who was interrupted comes back when a seat is free, else it would only pass the interruption on.
-      if (waiting.isResuming) this.#roster.passOver(waiting);
+      if (waiting.isResuming || this.#awaitsDisk(waiting)) this.#roster.passOver(waiting);
       else if (!this.#takeSeat(waiting)) break;
     }
     this.#roster.recallPassedOver();
@@ -142,7 +142,8 @@ export class StepPlanner {
       const waiting = this.#roster.nextWaiting();
       if (waiting === null || (next !== undefined && this.#order.compare(next, waiting) < 0))
         return undefined;
-      if (!this.#isLed(waiting, ahead)) return this.#admit(waiting) ? waiting : undefined;
+      const mustWait = this.#isLed(waiting, ahead) || this.#awaitsDisk(waiting);
+      if (!mustWait) return this.#admit(waiting) ? waiting : undefined;
       this.#roster.passOver(waiting);
     }
     return undefined;
@@ -158,6 +159,13 @@ export class StepPlanner {
     const { blockSize } = this.#kv.options;
     const numShared = Math.max(0, ...ahead.map((leader) => numCommonTokens(leader, sequence, blockSize)));
     return numShared > 0 && numShared > this.#kv.numCachedTokens(sequence);
+  }
+
+  /** What only the disk has of its prefix is being read. It asks once each time that it waits, so it never waits for long. */
+  #awaitsDisk(sequence: Sequence): boolean {
+    if (sequence.wantsPromptLogprobs) return false;
+    sequence.fetch ??= this.#kv.fetch(sequence);
+    return !sequence.fetch.isDone;
   }
 
   /** Only paused sequences give way to a newcomer: they hold seats and blocks without using them. */

@@ -125,7 +125,8 @@ export const options = {
   }),
   kvDiskBytes: option("Memory", "kv-disk", {
     type: size({ minBytes: 0 }),
-    description: "Disk space for pinned prefixes, which the next start finds again; 0 keeps none",
+    description:
+      "Disk space for pinned prefixes and for what host memory gives up, which the next start finds again; 0 keeps none",
     default: 1024 * MIB,
   }),
   gpuMemoryUtilization: option("Memory", "gpu-memory-utilization", {

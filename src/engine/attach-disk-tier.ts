@@ -4,6 +4,7 @@ import path from "node:path";
 import type { HostTier } from "../../kvcache/host-tier.ts";
 import type { LlamaModelRunner } from "../../models/llama/runner.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
+import type { StepTimeModel } from "../../scheduler/step-time-model.ts";
 import { DiskTier } from "./disk-tier.ts";
 import { removeForgotten } from "./forgotten-prefixes.ts";
 
@@ -18,22 +19,34 @@ export interface AttachDiskTierOptions {
   readonly modelPath: string;
   readonly runner: LlamaModelRunner;
   readonly host: HostTier;
+  readonly stepTimes: StepTimeModel;
 }
 
 export interface AttachedDiskTier {
   /** Lines for the operator. */
   readonly notes: readonly string[];
-  /** Writes what is not yet written; for the end of the process. */
+  /** Reads what the last step asked for, and calls back when it has come. */
+  readonly fetch: (onRead: () => void) => void;
+  /** Writes what is pinned and not yet written; for the end of the process. */
   readonly flush: () => void;
 }
 
 /** Of the files; another one is not read. */
-const FORMAT = 1;
+const FORMAT = 2;
 const SYNC_INTERVAL_MS = 1000;
 const HEAD_BYTES = 1 << 20;
 
-/** Loads the pinned prefixes that earlier runs kept, and keeps those of this run from now on. */
-export function attachDiskTier({ disk, modelPath, runner, host }: AttachDiskTierOptions): AttachedDiskTier {
+/** Of a prompt whose pace is typical, in tokens. */
+const TYPICAL_PROMPT = 512;
+
+/** Finds the prefixes that earlier runs kept, and keeps those of this run from now on. */
+export function attachDiskTier({
+  disk,
+  modelPath,
+  runner,
+  host,
+  stepTimes,
+}: AttachDiskTierOptions): AttachedDiskTier {
   const identity = identityOf(modelPath, runner.info);
   removeForgotten(disk.folder);
   const tier = new DiskTier({
@@ -43,6 +56,7 @@ export function attachDiskTier({ disk, modelPath, runner, host }: AttachDiskTier
     host,
     copies: runner,
     blockSize: runner.info.kvPool.blockSize,
+    computeMsPerToken: () => stepTimes.prefillMs(TYPICAL_PROMPT, 0) / TYPICAL_PROMPT,
     now: () => performance.now(),
   });
   const numTokens = tier.load();
@@ -50,6 +64,9 @@ export function attachDiskTier({ disk, modelPath, runner, host }: AttachDiskTier
   setInterval(() => void tier.sync(), SYNC_INTERVAL_MS).unref();
   return {
     notes: numTokens === 0 ? [] : [`${numTokens} tokens of pinned prefixes found on disk`],
+    fetch: (onRead) => {
+      tier.fetch(onRead);
+    },
     flush: () => tier.flush(),
   };
 }
@@ -57,13 +74,14 @@ export function attachDiskTier({ disk, modelPath, runner, host }: AttachDiskTier
 /** Changes whenever the bytes of a KV state could mean something else. */
 function identityOf(
   modelPath: string,
-  { libraryVersion, backend, flashAttention, kvLayout, maxNumSeqs, kvPool }: ModelInfo,
+  { libraryVersion, backend, flashAttention, isDeterministic, kvLayout, maxNumSeqs, kvPool }: ModelInfo,
 ): string {
   const { blockSize, bytesPerToken, cacheTypeK, cacheTypeV } = kvPool;
   // The state of one stream says how many there are.
   const layout = kvLayout === "paged" ? kvLayout : [kvLayout, maxNumSeqs];
   const kvFacts = [layout, blockSize, bytesPerToken, cacheTypeK, cacheTypeV];
-  const facts = [FORMAT, libraryVersion, backend, flashAttention, ...kvFacts];
+  // The last bits of what another mode has computed are others.
+  const facts = [FORMAT, libraryVersion, backend, flashAttention, isDeterministic, ...kvFacts];
   const hash = createHash("sha256").update(JSON.stringify(facts));
   const file = openSync(modelPath, "r");
   try {

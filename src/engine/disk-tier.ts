@@ -1,10 +1,10 @@
-import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { rename, writeFile } from "node:fs/promises";
-import path from "node:path";
+import type { DiskExchange } from "../../kvcache/disk-exchange.ts";
 import type { HostTier } from "../../kvcache/host-tier.ts";
-import type { HostSegment, PrefixKey } from "../../kvcache/prefix-cache.ts";
-import { decodePrefixFile, encodePrefixFile, type PrefixFile } from "./prefix-file.ts";
+import type { HostSegment } from "../../kvcache/prefix-cache.ts";
+import { pathTo } from "../../kvcache/segment-store.ts";
+import { isIntact } from "./prefix-file.ts";
+import { PrefixFolder, type FoundFile } from "./prefix-folder.ts";
+import { within } from "./within.ts";
 
 /** Bytes outside the JavaScript heap, valid until they are freed. */
 export interface HeldCopy {
@@ -28,73 +28,87 @@ export interface DiskTierOptions {
   readonly host: HostTier;
   readonly copies: HostCopies;
   readonly blockSize: number;
+  /** To compute a token again; what comes faster than it is read gets no file unless it is pinned. */
+  readonly computeMsPerToken: () => number;
   /** Monotonic milliseconds, those of the pins. */
   readonly now: () => number;
+  /** A disk that does not answer for so long is not asked again; requests wait for no longer. */
+  readonly readTimeoutMs?: number;
 }
-
-const SUFFIX = ".kv";
 
 /** A pin that ends sooner is not worth a file. */
 const MIN_REMAINING_MS = 10 * 60_000;
 
-interface KnownFile {
-  readonly sizeBytes: number;
-  readonly expiresAtMs: number;
-}
+const DEFAULT_READ_TIMEOUT_MS = 5000;
 
-/** A pinned segment, its file's name, and the Unix time at which its pin ends. */
-interface Entry {
+/** Until files have been read: a common SSD. */
+const INITIAL_BYTES_PER_MS = 300_000;
+/** Weight of each further read. */
+const SPEED_WEIGHT = 0.2;
+/** Each read that is not worth it makes the next one seem so much faster, lest one bad hour of the disk be the last. */
+const OPTIMISM = 1.05;
+
+/** A segment to be written, its bytes held, and the Unix time at which its pin ends; 0 without one. */
+interface Work {
   readonly segment: HostSegment;
-  readonly name: string;
+  readonly copy: HeldCopy;
   readonly expiresAtMs: number;
-}
-
-interface FilledEntry extends Entry {
-  readonly bytes: Uint8Array;
 }
 
 /**
- * Pinned prefixes as files, so that the next start has them at once. A file appears whole or not at all (written under
- * another name, then renamed), and goes when its pin does. Failures of the disk cost no more than the file.
+ * The tier below host memory: files of pinned prefixes, for the next start, and of what host memory is about to give up.
+ * Writes and reads go on in the background, one of each at a time; what is lost before its turn came is computed again.
+ * Whatever the disk does costs a computation at most.
  */
 export class DiskTier {
   readonly #options: DiskTierOptions;
-  /** By name, those of this folder. */
-  readonly #files = new Map<string, KnownFile>();
-  readonly #names = new WeakMap<HostSegment, string>();
+  readonly #disk: DiskExchange;
+  readonly #files: PrefixFolder;
+  #bytesPerMs = INITIAL_BYTES_PER_MS;
   #isWriting = false;
+  #isReading = false;
+  #isOff = false;
 
   constructor(options: DiskTierOptions) {
     this.#options = options;
+    this.#disk = options.host.disk;
+    this.#files = new PrefixFolder(options.folder, options.identity);
   }
 
-  /** Puts what earlier runs kept into host memory. Returns how many tokens there are. */
+  /** Finds what earlier runs kept. What is pinned goes to host memory at once. Returns how many tokens that is. */
   load(): number {
-    const { host, copies, blockSize, now } = this.#options;
+    const found = this.#files.find();
     let numTokens = 0;
-    for (const { name, file, sizeBytes } of this.#readFolder()) {
-      const { expiresAtMs, startBlock, tokens, bytes } = file;
-      const slot = host.adopt(file, startBlock, now() + expiresAtMs - Date.now());
-      if (slot === null) continue;
-      const copy = copies.createHostCopy(bytes.length);
-      copy.bytes.set(bytes);
-      copies.fillHostSlot(slot, copy);
-      this.#files.set(name, { sizeBytes, expiresAtMs });
-      numTokens += tokens.length - startBlock * blockSize;
+    for (const file of found) {
+      const { expiresAtMs, startBlock, tokens } = file.facts.header;
+      const isAdopted = expiresAtMs > 0 && this.#adopt(file);
+      if (isAdopted) numTokens += tokens.length - startBlock * this.#options.blockSize;
+      else if (expiresAtMs > 0 || !this.#note(file)) this.#files.discard(file.name);
     }
+    const byUse = [...this.#files.segments].toSorted(
+      (left, right) => this.#files.factsOf(left)!.modifiedAtMs - this.#files.factsOf(right)!.modifiedAtMs,
+    );
+    for (const segment of byUse) this.#disk.touch(segment);
     return numTokens;
+  }
+
+  /** Reads what is wanted, in the background. `onRead` is told of each piece that has come or will not. */
+  fetch(onRead: () => void): void {
+    if (this.#isReading || this.#nextWanted() === null) return;
+    this.#isReading = true;
+    void this.#fetchAll(onRead);
   }
 
   /** Brings the folder up to date in the background. Harmless while it is still at it. */
   async sync(): Promise<void> {
-    if (this.#isWriting) return;
+    if (this.#isWriting || this.#isOff) return;
     this.#isWriting = true;
     try {
-      for (let next = this.#nextOutdated(); next !== null; next = this.#nextOutdated()) {
-        const { target, temporary, data } = this.#prepare(next);
-        await writeFile(temporary, data, { mode: 0o600 });
-        await rename(temporary, target);
-        this.#files.set(next.name, { sizeBytes: data.length, expiresAtMs: next.expiresAtMs });
+      for (;;) {
+        for (const segment of this.#outdated()) await this.#files.remove(segment);
+        const work = this.#nextPinned() ?? this.#nextCold();
+        if (work === null) break;
+        await this.#write(work);
       }
     } catch {
       // A read-only or full disk: tried again with the next call.
@@ -103,130 +117,181 @@ export class DiskTier {
     }
   }
 
-  /** The same at once, before the process ends. */
+  /** Writes what is pinned at once, before the process ends. */
   flush(): void {
     try {
-      for (let next = this.#nextOutdated(); next !== null; next = this.#nextOutdated()) {
-        const { target, temporary, data } = this.#prepare(next);
-        writeFileSync(temporary, data, { mode: 0o600 });
-        renameSync(temporary, target);
-        this.#files.set(next.name, { sizeBytes: data.length, expiresAtMs: next.expiresAtMs });
+      for (const segment of this.#outdated()) this.#files.removeNow(segment);
+      for (let work = this.#nextPinned(); work !== null; work = this.#nextPinned()) {
+        const { segment, copy, expiresAtMs } = work;
+        for (const victim of this.#victims(work) ?? []) this.#files.removeNow(victim);
+        this.#files.writeNow(segment, copy.bytes, expiresAtMs);
+        copy.free();
       }
     } catch {
       // A read-only or full disk.
     }
   }
 
-  /** A pinned segment whose file is missing or ends much too early, if it fits. Removes files that nobody pins. */
-  #nextOutdated(): FilledEntry | null {
-    const entries = [...this.#pinned()];
-    const names = new Set(entries.map(({ name }) => name));
-    for (const name of this.#files.keys()) if (!names.has(name)) this.#remove(name);
-    for (const entry of entries) {
-      const bytes = this.#isOutdated(entry) ? this.#bytesOf(entry.segment) : null;
-      if (bytes !== null && this.#fits(entry.name, bytes.length)) return { ...entry, bytes };
+  #adopt({ name, facts }: FoundFile): boolean {
+    const { copies, now } = this.#options;
+    const bytes = this.#files.readNow(name);
+    if (bytes === null) return false;
+    const { header } = facts;
+    const untilMs = now() + header.expiresAtMs - Date.now();
+    const segment = this.#disk.adopt(header, header.startBlock, untilMs);
+    if (segment === null) return false;
+    const copy = copies.createHostCopy(bytes.length);
+    copy.bytes.set(bytes);
+    copies.fillHostSlot(segment.slot, copy);
+    this.#files.enter(segment, { name, facts });
+    return true;
+  }
+
+  #note(file: FoundFile): boolean {
+    const segment = this.#disk.noteFile(file.facts.header, file.facts.header.startBlock);
+    if (segment !== null) this.#files.enter(segment, file);
+    return segment !== null;
+  }
+
+  async #fetchAll(onRead: () => void): Promise<void> {
+    for (let next = this.#nextWanted(); next !== null; next = this.#nextWanted()) {
+      await this.#read(next);
+      onRead();
+    }
+    this.#isReading = false;
+  }
+
+  #nextWanted(): HostSegment | null {
+    for (const segment of this.#disk.index.wanted) return segment;
+    return null;
+  }
+
+  async #read(segment: HostSegment): Promise<void> {
+    const facts = this.#files.factsOf(segment);
+    if (facts === undefined || this.#isOff) return this.#lose(segment);
+    if (!this.#isWorthReading(segment, facts.payloadBytes)) {
+      this.#bytesPerMs *= OPTIMISM;
+      this.#disk.index.settle(segment);
+      return;
+    }
+    const copy = this.#options.copies.createHostCopy(facts.payloadBytes);
+    const reading = this.#files.read(segment, copy.bytes).catch(() => null);
+    const startMs = this.#options.now();
+    const frame = await within(this.#options.readTimeoutMs ?? DEFAULT_READ_TIMEOUT_MS, reading);
+    if (frame === undefined) {
+      this.#isOff = true;
+      // The bytes may still come.
+      void reading.then(() => {
+        copy.free();
+      });
+    } else if (frame !== null && (await isIntact(facts.header, copy.bytes, frame))) {
+      this.#learnSpeed(facts.payloadBytes / Math.max(1, this.#options.now() - startMs));
+      return this.#place(segment, copy);
+    } else {
+      copy.free();
+    }
+    await this.#lose(segment);
+  }
+
+  #place(segment: HostSegment, copy: HeldCopy): void {
+    const slot = this.#disk.load(segment, this.#options.now());
+    if (slot === null) copy.free();
+    else this.#options.copies.fillHostSlot(slot, copy);
+  }
+
+  /** A file is of no use: it goes, and its segment is computed when it is asked for. */
+  async #lose(segment: HostSegment): Promise<void> {
+    this.#disk.noteRemoved(segment);
+    // A disk that hangs would hang this too.
+    if (!this.#isOff) await this.#files.remove(segment);
+  }
+
+  #learnSpeed(bytesPerMs: number): void {
+    this.#bytesPerMs += SPEED_WEIGHT * (bytesPerMs - this.#bytesPerMs);
+  }
+
+  #isWorthReading({ nodes }: HostSegment, sizeBytes: number): boolean {
+    const computeMs = nodes.length * this.#options.blockSize * this.#options.computeMsPerToken();
+    return sizeBytes / this.#bytesPerMs < computeMs;
+  }
+
+  async #write(work: Work): Promise<void> {
+    const { segment, copy, expiresAtMs } = work;
+    try {
+      for (const victim of this.#victims(work) ?? []) await this.#lose(victim);
+      await this.#files.write(segment, copy.bytes, expiresAtMs);
+    } finally {
+      copy.free();
+    }
+    if (!this.#disk.noteWritten(segment)) await this.#files.remove(segment);
+  }
+
+  /** Files of segments that are lost, and of pins that are over: these were written for their time only. */
+  *#outdated(): Iterable<HostSegment> {
+    const nowMs = this.#options.now();
+    for (const segment of this.#files.segments) {
+      const wasPinned = this.#files.factsOf(segment)!.header.expiresAtMs > 0;
+      const isOver = wasPinned && segment.nodes[0]!.pinnedUntilMs <= nowMs;
+      if (this.#disk.index.has(segment) && !isOver) continue;
+      this.#disk.noteRemoved(segment);
+      yield segment;
+    }
+  }
+
+  /** A pinned segment whose file is missing or ends much too early, if it fits. */
+  #nextPinned(): Work | null {
+    const [nowMs, unixMs] = [this.#options.now(), Date.now()];
+    for (const segment of this.#options.host.pinned(nowMs)) {
+      const expiresAtMs = Math.round(unixMs + segment.nodes[0]!.pinnedUntilMs - nowMs);
+      const work = this.#isDue(segment, expiresAtMs - unixMs) ? this.#workOf(segment, expiresAtMs) : null;
+      if (work !== null) return work;
     }
     return null;
   }
 
-  *#pinned(): Iterable<Entry> {
-    const { host, now } = this.#options;
-    const [nowMs, unixMs] = [now(), Date.now()];
-    for (const segment of host.pinned(nowMs)) {
-      const expiresAtMs = Math.round(unixMs + segment.nodes[0]!.pinnedUntilMs - nowMs);
-      yield { segment, name: this.#nameOf(segment), expiresAtMs };
-    }
-  }
-
   /** Pins that are prolonged by every use are written again only when half of their time is over. */
-  #isOutdated({ name, expiresAtMs }: Entry): boolean {
-    const remainingMs = expiresAtMs - Date.now();
-    const known = this.#files.get(name);
-    if (known === undefined) return remainingMs >= MIN_REMAINING_MS;
-    return known.expiresAtMs < expiresAtMs - remainingMs / 2;
+  #isDue(segment: HostSegment, remainingMs: number): boolean {
+    const knownMs = this.#files.factsOf(segment)?.header.expiresAtMs ?? 0;
+    if (knownMs === 0) return remainingMs >= MIN_REMAINING_MS;
+    return knownMs < Date.now() + remainingMs / 2;
   }
 
-  /** Null where the copy has not been made yet. The bytes are used before anything else can free them. */
-  #bytesOf({ slot }: HostSegment): Uint8Array | null {
-    const copy = this.#options.copies.holdHostCopy(slot);
-    copy?.free();
-    return copy?.bytes ?? null;
+  /** Something that host memory will give up soon, if it can be had back sooner than by computing it. */
+  #nextCold(): Work | null {
+    const segment = this.#disk.nextToWrite();
+    const work = segment === null ? null : this.#workOf(segment, 0);
+    if (work === null || this.#isWorthReading(work.segment, work.copy.bytes.length)) return work;
+    work.copy.free();
+    return null;
   }
 
-  #fits(name: string, sizeBytes: number): boolean {
-    let numBytes = sizeBytes;
-    for (const [other, { sizeBytes }] of this.#files) if (other !== name) numBytes += sizeBytes;
-    return numBytes <= this.#options.maxBytes;
+  #workOf(segment: HostSegment, expiresAtMs: number): Work | null {
+    const copy = this.#options.copies.holdHostCopy(segment.slot);
+    if (copy === null) return null;
+    const work = { segment, copy, expiresAtMs };
+    if (this.#victims(work) !== null) return work;
+    copy.free();
+    return null;
   }
 
-  #prepare({ segment, name, expiresAtMs, bytes }: FilledEntry) {
-    const { folder, identity } = this.#options;
-    const { startBlock } = segment;
-    const data = encodePrefixFile({ identity, ...keyOf(segment), startBlock, expiresAtMs, bytes });
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const target = path.join(folder, name);
-    return { target, temporary: `${target}.${process.pid}.tmp`, data };
-  }
-
-  /** Whole files of this identity whose time is not over, starts of prefixes first; all others are removed. */
-  #readFolder(): { readonly name: string; readonly file: PrefixFile; readonly sizeBytes: number }[] {
-    const { folder } = this.#options;
-    const found = listFiles(folder).flatMap((name) => {
-      const data = name.endsWith(SUFFIX) ? readFile(path.join(folder, name)) : null;
-      const file = data === null ? null : decodePrefixFile(data, this.#options.identity);
-      if (data !== null && file !== null && file.expiresAtMs > Date.now()) {
-        return [{ name, file, sizeBytes: data.length }];
-      }
-      removeFile(path.join(folder, name));
-      return [];
-    });
-    return found.sort((left, right) => left.file.startBlock - right.file.startBlock);
-  }
-
-  #nameOf(segment: HostSegment): string {
-    const known = this.#names.get(segment);
-    if (known !== undefined) return known;
-    const content = JSON.stringify([keyOf(segment), segment.startBlock]);
-    const name = createHash("sha256").update(content).digest("hex").slice(0, 32) + SUFFIX;
-    this.#names.set(segment, name);
-    return name;
-  }
-
-  #remove(name: string): void {
-    this.#files.delete(name);
-    removeFile(path.join(this.#options.folder, name));
-  }
-}
-
-/** All tokens up to the end of a segment, in the order of positions. */
-function keyOf({ nodes }: HostSegment): PrefixKey {
-  const blocks: (readonly number[])[] = [];
-  const last = nodes.at(-1)!;
-  for (let node = last; node.parent !== null; node = node.parent) blocks.push(node.tokens);
-  return { tokens: blocks.toReversed().flat(), cacheSalt: last.cacheSalt };
-}
-
-function listFiles(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
-}
-
-/** What cannot be removed, such as a folder or a file of a read-only disk, stays and is passed over. */
-function removeFile(file: string): void {
-  try {
-    rmSync(file, { force: true });
-  } catch {
-    // Its room is lost, nothing else.
-  }
-}
-
-function readFile(file: string): Uint8Array | null {
-  try {
-    return readFileSync(file);
-  } catch {
+  /**
+   * Whose files make room for another one, least recently used first; null when that is not enough. What is pinned
+   * stays, and what leads to the newcomer, and what is itself about to leave memory, lest files chase each other.
+   */
+  #victims({ segment, copy, expiresAtMs }: Work): HostSegment[] | null {
+    const nowMs = this.#options.now();
+    const oldBytes = this.#files.factsOf(segment)?.sizeBytes ?? 0;
+    const newBytes = this.#files.sizeOf(segment, copy.bytes.length, expiresAtMs);
+    let numBytes = this.#files.totalBytes - oldBytes + newBytes - this.#options.maxBytes;
+    if (numBytes <= 0) return [];
+    const spared = new Set([...pathTo(segment).map(({ hosted }) => hosted), ...this.#disk.cold()]);
+    const victims: HostSegment[] = [];
+    for (const victim of this.#disk.index.segments()) {
+      if (spared.has(victim) || victim.nodes[0]!.pinnedUntilMs > nowMs) continue;
+      victims.push(victim);
+      numBytes -= this.#files.factsOf(victim)?.sizeBytes ?? 0;
+      if (numBytes <= 0) return victims;
+    }
     return null;
   }
 }

@@ -11,7 +11,7 @@ import type { ModelRunner } from "../../models/model-runner.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import type { StepTimeModel } from "../../scheduler/step-time-model.ts";
 import { Scheduler } from "../../scheduler/scheduler.ts";
-import { attachDiskTier, type AttachedDiskTier } from "./attach-disk-tier.ts";
+import { attachDiskTier, type AttachDiskTierOptions, type AttachedDiskTier } from "./attach-disk-tier.ts";
 import { calibrate } from "./calibration.ts";
 import { findNondeterminism } from "./check-determinism.ts";
 import { isCopyWorthIt, measureCopyCost } from "./copy-cost.ts";
@@ -54,7 +54,7 @@ function load(send: (message: FromEngine) => void, settings: EngineSettings): Lo
   });
   const saveStepTimes = learnStepTimes(governed, scheduler.stepTimes, settings.stepTimesDir);
   // Calibration leaves the memory empty, so it comes first.
-  const disk = keepPrefixes(runner, kvCache, settings);
+  const disk = keepPrefixes(runner, { host: kvCache.host, stepTimes: scheduler.stepTimes }, settings);
   return {
     runner: governed,
     scheduler,
@@ -64,6 +64,7 @@ function load(send: (message: FromEngine) => void, settings: EngineSettings): Lo
       ...(disk?.notes ?? []),
       describeTarget(info, scheduler.stepTimes, settings.targetItlMs),
     ],
+    onStep: (wake) => disk?.fetch(wake),
     onShutdown: () => {
       saveStepTimes();
       layouts?.saveSharing(scheduler.stats());
@@ -72,13 +73,14 @@ function load(send: (message: FromEngine) => void, settings: EngineSettings): Lo
   };
 }
 
-/** Pinned prefixes are kept on disk where host memory holds copies of them. */
+/** The disk keeps copies of what host memory holds, so it needs some. */
 function keepPrefixes(
   runner: LlamaModelRunner,
-  { host }: KvCacheManager,
+  { host, stepTimes }: Pick<AttachDiskTierOptions, "host" | "stepTimes">,
   { disk, runner: { modelPath } }: EngineSettings,
 ): AttachedDiskTier | null {
-  return host.isOn && disk.maxBytes > 0 ? attachDiskTier({ disk, modelPath, runner, host }) : null;
+  if (!host.isOn || disk.maxBytes === 0) return null;
+  return attachDiskTier({ disk, modelPath, runner, host, stepTimes });
 }
 
 /** Host memory is used where parking a sequence there is cheaper than computing it again, or where it is asked for. */

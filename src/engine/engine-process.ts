@@ -9,6 +9,8 @@ export interface LoadedEngine {
   readonly scheduler: Scheduler;
   /** Lines worth a person's attention: fallbacks, clamped options. */
   readonly notes: readonly string[];
+  /** Called after every step; `wake` goes on with the next one when something outside has changed. */
+  readonly onStep?: (wake: () => void) => void;
   /** Called once when the process is asked to end. */
   readonly onShutdown?: () => void;
 }
@@ -31,7 +33,13 @@ export async function runEngineProcess(
   let isTurning = false;
   const turn = (): void => {
     isTurning = loop.step();
+    engine.onStep?.(wake);
     if (isTurning) setImmediate(turn);
+  };
+  const wake = (): void => {
+    if (isTurning) return;
+    isTurning = true;
+    setImmediate(turn);
   };
   process.on("message", (message: ToEngine) => {
     if (message.shutdown === true) {
@@ -39,10 +47,7 @@ export async function runEngineProcess(
       shutDown(engine);
     }
     loop.receive(message);
-    if (!isTurning) {
-      isTurning = true;
-      setImmediate(turn);
-    }
+    wake();
   });
   const { runner, scheduler, notes } = engine;
   send({ type: "ready", info: runner.info, notes, pace: scheduler.pace() });

@@ -7,6 +7,7 @@ export const NO_STATS: SchedulerStats = {
   numWaitingTokens: 0,
   blocks: { total: 0, free: 0, cached: 0, used: 0 },
   hostBlocks: { total: 0, used: 0 },
+  numDiskBlocks: 0,
   numPreemptions: 0,
   numParks: 0,
   numPromptTokensComputed: 0,

@@ -63,6 +63,11 @@ export function registerEngineGauges(registry: Registry, engine: Engine): void {
       gauge.set({ state: "used" }, used);
     },
   });
+  pull(registry, {
+    name: "headway_kv_disk_blocks",
+    help: "KV blocks in files on disk, those included that host memory has too",
+    collect: (gauge) => gauge.set(engine.stats().numDiskBlocks),
+  });
 }
 
 /** The configuration as labels of a gauge that is always 1; absent until the model is loaded. */

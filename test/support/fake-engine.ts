@@ -86,6 +86,7 @@ export class FakeEngine implements Engine {
       numWaitingTokens: 0,
       blocks: { total: NUM_BLOCKS, free: NUM_BLOCKS - numUsed, cached: 0, used: numUsed },
       hostBlocks: { total: 0, used: 0 },
+      numDiskBlocks: 0,
       numPreemptions: 0,
       numParks: 0,
       numPromptTokensComputed: 0,

@@ -2,66 +2,21 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { DiskTier, type DiskTierOptions } from "../../src/engine/disk-tier.ts";
 import { removeForgotten } from "../../src/engine/forgotten-prefixes.ts";
 import { decodePrefixFile, encodePrefixFile } from "../../src/engine/prefix-file.ts";
-import { createKvCacheManager, range } from "../support/scheduler-builders.ts";
+import { DiskMachine } from "../support/disk-machine.ts";
+import { range } from "../support/scheduler-builders.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const HOUR_MS = 3_600_000;
 
-/** A manager whose host copies are known bytes, with a disk tier: what one process has. */
-class Machine {
-  readonly kv = createKvCacheManager({ maxHostBlocks: 8, hostSegmentBlocks: 2 });
-  readonly bytes = new Map<number, Uint8Array>();
-  readonly disk: DiskTier;
-  nowMs = 0;
-
-  constructor(folder: string, options: Partial<DiskTierOptions> = {}) {
-    this.disk = new DiskTier({
-      folder,
-      maxBytes: 10_000,
-      identity: "model",
-      host: this.kv.host,
-      copies: {
-        holdHostCopy: (slot) => {
-          const bytes = this.bytes.get(slot);
-          return bytes === undefined ? null : { bytes, free: () => {} };
-        },
-        createHostCopy: (sizeBytes) => ({ bytes: new Uint8Array(sizeBytes), free: () => {} }),
-        fillHostSlot: (slot, { bytes }) => this.bytes.set(slot, bytes),
-      },
-      blockSize: this.kv.options.blockSize,
-      now: () => this.nowMs,
-      ...options,
-    });
-  }
-
-  /** Computes a sequence and pins it. */
-  pin(tokens: readonly number[], ttlMs = HOUR_MS): void {
-    const pin = { numTokens: tokens.length, untilMs: this.nowMs + ttlMs };
-    const key = { tokens, cacheSalt: "salt" };
-    const { seqId } = this.kv.admit({ key, useCachedPrefix: true, numReserveBlocks: 0, pin })!;
-    this.kv.commit(seqId, tokens.length);
-    this.kv.release(seqId, { retain: true });
-    for (const operation of this.kv.takeOps()) {
-      if (operation.kind === "save")
-        this.bytes.set(operation.slot, Uint8Array.of(operation.fromPosition, 10, 7));
-    }
-  }
-
-  numCachedTokens(tokens: readonly number[]): number {
-    return this.kv.numCachedTokens({ tokens: [...tokens, 0], cacheSalt: "salt" });
-  }
-}
-
 test("pinned prefixes are there again after a restart, with their bytes", async () => {
   const folder = join(temporaryFolder(), "prefixes");
-  const before = new Machine(folder);
+  const before = new DiskMachine(folder);
   before.pin(range(0, 13));
   await before.disk.sync();
   assert.equal(readdirSync(folder).length, 2);
-  const after = new Machine(folder);
+  const after = new DiskMachine(folder);
   assert.equal(after.disk.load(), 12);
   assert.equal(after.numCachedTokens(range(0, 12)), 12);
   assert.deepEqual([...after.bytes.values()], [...before.bytes.values()]);
@@ -72,7 +27,7 @@ test("pinned prefixes are there again after a restart, with their bytes", async 
 test("what is written at the end of a process is the same", async () => {
   const [first, second] = [temporaryFolder(), temporaryFolder()];
   for (const folder of [first, second]) {
-    const machine = new Machine(folder);
+    const machine = new DiskMachine(folder);
     machine.pin(range(0, 8));
     if (folder === first) await machine.disk.sync();
     else machine.disk.flush();
@@ -82,7 +37,7 @@ test("what is written at the end of a process is the same", async () => {
 
 test("a file goes with its pin, and one whose time is over is not read", async () => {
   const folder = temporaryFolder();
-  const machine = new Machine(folder);
+  const machine = new DiskMachine(folder);
   machine.pin(range(0, 8));
   await machine.disk.sync();
   machine.kv.unpin({ tokens: range(0, 8), cacheSalt: "salt" });
@@ -90,13 +45,13 @@ test("a file goes with its pin, and one whose time is over is not read", async (
   assert.deepEqual(readdirSync(folder), []);
   const expired = { identity: "model", cacheSalt: "", tokens: range(0, 8), startBlock: 0, expiresAtMs: 1 };
   writeFileSync(join(folder, "expired.kv"), encodePrefixFile({ ...expired, bytes: Uint8Array.of(1) }));
-  assert.equal(new Machine(folder).disk.load(), 0);
+  assert.equal(new DiskMachine(folder).disk.load(), 0);
   assert.deepEqual(readdirSync(folder), []);
 });
 
 test("a short pin gets no file, and a prolonged one a new time only now and then", async () => {
   const folder = temporaryFolder();
-  const machine = new Machine(folder);
+  const machine = new DiskMachine(folder);
   machine.pin(range(0, 8), 60_000);
   await machine.disk.sync();
   assert.deepEqual(readdirSync(folder), []);
@@ -115,7 +70,7 @@ test("a short pin gets no file, and a prolonged one a new time only now and then
 
 test("the budget holds", async () => {
   const folder = temporaryFolder();
-  const machine = new Machine(folder, { maxBytes: 300 });
+  const machine = new DiskMachine(folder, { maxBytes: 300 });
   machine.pin(range(0, 8));
   machine.pin(range(100, 8));
   await machine.disk.sync();
@@ -140,24 +95,24 @@ test("a file that was cut off anywhere, changed, or made for another model is no
 
 test("leftovers of a write that was cut off are removed, and the rest is read", async () => {
   const folder = temporaryFolder();
-  const machine = new Machine(folder);
+  const machine = new DiskMachine(folder);
   machine.pin(range(0, 13));
   await machine.disk.sync();
   const [name] = readdirSync(folder);
   writeFileSync(join(folder, `${name}.77.tmp`), readFileSync(join(folder, name!)).subarray(0, 50));
   writeFileSync(join(folder, "torn.kv"), "{");
-  assert.equal(new Machine(folder).disk.load(), 12);
+  assert.equal(new DiskMachine(folder).disk.load(), 12);
   assert.equal(readdirSync(folder).length, 2);
 });
 
 test("what cannot be removed is passed over, and the rest is read", async () => {
   const folder = temporaryFolder();
-  const machine = new Machine(folder);
+  const machine = new DiskMachine(folder);
   machine.pin(range(0, 13));
   await machine.disk.sync();
   mkdirSync(join(folder, "folder.kv"));
   writeFileSync(join(folder, "empty.kv"), "");
-  assert.equal(new Machine(folder).disk.load(), 12);
+  assert.equal(new DiskMachine(folder).disk.load(), 12);
   assert.ok(!readdirSync(folder).includes("empty.kv"));
 });
 
@@ -181,7 +136,7 @@ test("a middle without its start is removed from nowhere and leads nowhere", asy
   const expiresAtMs = Date.now() + HOUR_MS;
   const file = { identity: "model", cacheSalt: "salt", tokens: range(0, 12), startBlock: 2, expiresAtMs };
   writeFileSync(join(folder, "middle.kv"), encodePrefixFile({ ...file, bytes: Uint8Array.of(1) }));
-  const machine = new Machine(folder);
+  const machine = new DiskMachine(folder);
   assert.equal(machine.disk.load(), 0);
   assert.equal(machine.numCachedTokens(range(0, 12)), 0);
   assert.deepEqual(machine.kv.checkIntegrity(), []);
@@ -190,7 +145,7 @@ test("a middle without its start is removed from nowhere and leads nowhere", asy
 test("a disk that cannot be written disturbs nobody", async () => {
   const folder = join(temporaryFolder(), "file");
   writeFileSync(folder, "");
-  const machine = new Machine(join(folder, "below"));
+  const machine = new DiskMachine(join(folder, "below"));
   machine.pin(range(0, 8));
   await machine.disk.sync();
   machine.disk.flush();

@@ -185,11 +185,15 @@ describe("A pinned prefix", () => {
   test("can be taken in from outside, from its start on", () => {
     const kv = createTiered();
     const key = { tokens: range(0, 16), cacheSalt: "" };
-    assert.equal(kv.host.adopt(key, 2, 100), null);
-    assert.equal(kv.host.adopt({ ...key, tokens: range(0, 8) }, 0, 100), 0);
-    assert.equal(kv.host.adopt(key, 2, 100), 1);
-    assert.equal(kv.host.adopt(key, 2, 100), null, "it is known");
-    assert.equal(kv.host.adopt({ tokens: range(50, 24), cacheSalt: "" }, 0, 100), null, "there is no room");
+    assert.equal(kv.host.disk.adopt(key, 2, 100), null);
+    assert.equal(kv.host.disk.adopt({ ...key, tokens: range(0, 8) }, 0, 100)?.slot, 0);
+    assert.equal(kv.host.disk.adopt(key, 2, 100)?.slot, 1);
+    assert.equal(kv.host.disk.adopt(key, 2, 100), null, "it is known");
+    assert.equal(
+      kv.host.disk.adopt({ tokens: range(50, 24), cacheSalt: "" }, 0, 100),
+      null,
+      "there is no room",
+    );
     assert.deepEqual(kv.checkIntegrity(), []);
     assert.equal(run(kv, range(0, 17)), 16);
   });

@@ -32,6 +32,8 @@ function createState(): Broken {
     branches: new Map(),
     nodes: [...prefixes.nodes()],
     segments: [],
+    filed: [],
+    wanted: [],
     hostCounts: { total: 0, used: 0 },
     numUsedCells: 3,
   };
