@@ -15,6 +15,9 @@ import { SequenceTables } from "./sequence-tables.ts";
 /** What one step copies of branches that have become too many: a few milliseconds, where steps take tens. */
 const MAX_COOLED_BLOCKS = 16;
 
+/** Part of the pool that is free or has copies, if evictable blocks suffice for that. */
+const READY_PART = 0.125;
+
 /**
  * The only authority on KV memory. It grants blocks before anything is computed, so a model call can never
  * fail for want of a cell, and turns its decisions into cache operations for the runner.
@@ -70,6 +73,13 @@ export class KvCacheManager {
   advanceTo(nowMs: number): void {
     this.#tables.nowMs = nowMs;
     this.#tables.evict(Math.min(this.#tables.numSurplus, MAX_COOLED_BLOCKS));
+  }
+
+  /** Copies what will be evicted next to the host before room is needed, a few blocks; for a step that computes anyway. */
+  copyAhead(): void {
+    if (!this.host.isOn || this.#copies) return;
+    const numWanted = Math.min(this.#options.numBlocks * READY_PART, this.host.counts().total / 2);
+    if (this.#tables.pool.numFree < numWanted) this.#tables.copyAhead(numWanted, MAX_COOLED_BLOCKS);
   }
 
   /** Upper bound of the cells in use. */

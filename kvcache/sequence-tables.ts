@@ -135,6 +135,26 @@ export class SequenceTables {
     }
   }
 
+  /**
+   * Copies ends of the oldest branches to the host, a few blocks at once, while the free blocks and those that have copies
+   * are fewer than `numWanted`: a large request then finds room by forgetting, not by copying all of it in one step.
+   */
+  copyAhead(numWanted: number, maxBlocks: number): void {
+    let numReady = this.pool.numFree;
+    for (const branch of this.branches.values()) {
+      if (numReady >= numWanted || maxBlocks <= 0) return;
+      const end =
+        branch.path.findLastIndex(({ hosted, holders }) => hosted === null && holders.size === 1) + 1;
+      numReady += branch.path.length - end;
+      const numMissing = Math.min(end, maxBlocks, numWanted - numReady);
+      if (numMissing <= 0) continue;
+      const start = this.#host.alignDown(end - numMissing);
+      this.#host.save({ ...branch, path: branch.path.slice(0, end) }, start, this.nowMs);
+      maxBlocks -= end - start;
+      numReady += end - start;
+    }
+  }
+
   /** A branch shortened to where another one covers it is not worth its sequence id. */
   #evictTail(branch: BlockTable, minBlocks: number, numSpared: number): void {
     // Whole segments, so that the next block needs no copy of its own.

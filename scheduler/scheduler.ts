@@ -144,6 +144,7 @@ export class Scheduler {
     this.#order.nowMs = nowMs;
     this.#kv.advanceTo(nowMs);
     const batches = this.#planner.plan();
+    if (batches.length > 0) this.#kv.copyAhead();
     const cacheOps = this.#kv.takeOps();
     this.#countDiskHits(cacheOps);
     if (batches.length === 0 && cacheOps.length === 0) return null;

@@ -201,6 +201,7 @@ class World {
   #change(action: Extract<Action, { kind: "compute" | "grow" | "release" }>, it: Running): void {
     if (action.kind === "grow") {
       const { free, cached } = this.kv.counts();
+      this.kv.copyAhead();
       const isGranted = this.kv.allocate(it.seqId, it.key.tokens.length + 1);
       const needsBlock = it.key.tokens.length % BLOCK_SIZE === 0;
       assert.equal(isGranted, !needsBlock || free + cached > 0);

@@ -53,6 +53,28 @@ describe("HostTier", () => {
     assert.deepEqual(kv.host.counts(), { total: 8, used: 5 });
   });
 
+  test("copies the ends of idle branches ahead, so that a large request finds room without a copy", () => {
+    const numSaves = (kv: KvCacheManager): number =>
+      kv.takeOps().filter(({ kind }) => kind === "save").length;
+    const options = { numBlocks: 16, maxHostBlocks: 64, maxCachedBlocks: 16 };
+    const prepared = createTiered(options);
+    const unprepared = createTiered(options);
+    for (const kv of [prepared, unprepared]) {
+      for (const first of [0, 100, 200, 300]) run(kv, range(first, 16));
+      assert.equal(kv.counts().free, 0);
+      assert.equal(numSaves(kv), 0);
+    }
+    prepared.copyAhead();
+    assert.equal(numSaves(prepared), 1, "an eighth of the pool");
+    prepared.copyAhead();
+    assert.equal(numSaves(prepared), 0, "and no more");
+    assert.deepEqual(prepared.checkIntegrity(), []);
+    for (const kv of [prepared, unprepared]) run(kv, range(500, 8));
+    assert.equal(numSaves(prepared), 0);
+    assert.equal(numSaves(unprepared), 1);
+    assert.ok(isKnown(prepared, range(0, 16)) && isKnown(unprepared, range(0, 16)));
+  });
+
   test("continues a prefix that the pool still has", () => {
     const kv = createTiered({ maxCachedBlocks: 2 });
     run(kv, range(0, 16));
