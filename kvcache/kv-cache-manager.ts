@@ -1,5 +1,5 @@
 import type { Admission, AdmissionRequest } from "./admission.ts";
-import type { BlockCounts } from "./block-pool.ts";
+import type { Block, BlockCounts } from "./block-pool.ts";
 import type { BlockTable } from "./block-table.ts";
 import type { CacheOp, SeqId } from "./cache-op.ts";
 import type { DiskFetch } from "./disk-index.ts";
@@ -124,6 +124,14 @@ export class KvCacheManager {
     };
   }
 
+  /** There would be blocks for a sequence, if `released` did not run any more. */
+  fits({ key, useCachedPrefix, numReserveBlocks }: AdmissionRequest, released: readonly SeqId[]): boolean {
+    if (this.#copies) return true;
+    const shared = useCachedPrefix ? this.#match(key).filter(isInPool) : [];
+    const numNewBlocks = this.numBlocksFor(key.tokens.length) - shared.length;
+    return numNewBlocks + numReserveBlocks <= this.#numObtainable(shared, released);
+  }
+
   /** Returns how many blocks it shares with others; null, and no effect, when the rest does not fit. */
   #fillPaged(table: BlockTable, { key, useCachedPrefix, numReserveBlocks }: AdmissionRequest): number | null {
     const shared = useCachedPrefix ? this.#match(key).filter(isInPool) : [];
@@ -231,12 +239,14 @@ export class KvCacheManager {
     return this.host.available(this.#matchAnywhere(key));
   }
 
-  /** Free and evictable blocks, without those that sharing this prefix would put to use. */
-  #numObtainable(shared: readonly PrefixNode[]): number {
-    const numObtainable = this.#tables.pool.numFree + this.#tables.pool.numCached;
-    if (shared.length === 0) return numObtainable;
-    const blocks = this.#tables.donor(shared).blocks.slice(0, shared.length);
-    return numObtainable - blocks.filter((block) => block.numRunningHolders === 0).length;
+  /** Blocks that are free or evictable, or would be without `released`; not those that sharing this prefix would put to use. */
+  #numObtainable(shared: readonly PrefixNode[], released: readonly SeqId[] = []): number {
+    const isIdle = ({ holders, numRunningHolders }: Block): boolean =>
+      numRunningHolders === released.filter((seqId) => holders.has(seqId)).length;
+    const given = new Set(released.flatMap((seqId) => this.#tables.running(seqId).blocks));
+    const kept = shared.length === 0 ? [] : this.#tables.donor(shared).blocks.slice(0, shared.length);
+    const numGiven = [...given].filter(isIdle).length;
+    return this.#tables.pool.numFree + this.#tables.pool.numCached + numGiven - kept.filter(isIdle).length;
   }
 }
 

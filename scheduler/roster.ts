@@ -1,3 +1,4 @@
+import type { AdmissionRequest } from "../kvcache/admission.ts";
 import type { KvCacheManager } from "../kvcache/kv-cache-manager.ts";
 import { RunningSet } from "./running-set.ts";
 import type { Sequence } from "./sequence.ts";
@@ -91,13 +92,7 @@ export class Roster {
   /** Waiting → running, with blocks for all its tokens. Returns false, without effect, when there is no room. */
   admit(sequence: Sequence): boolean {
     if (this.isFull) return false;
-    const admission = this.#kv.admit({
-      key: sequence,
-      useCachedPrefix: !sequence.wantsPromptLogprobs,
-      // A block for each running sequence to grow into, lest the newcomer be preempted at once.
-      numReserveBlocks: this.running.size,
-      pin: sequence.pin,
-    });
+    const admission = this.#kv.admit(admissionRequest(sequence, this.running.size));
     if (admission === null) return false;
     this.#leaveWaiting(sequence);
     sequence.status = "running";
@@ -107,6 +102,13 @@ export class Roster {
     this.#countAdmission(sequence);
     this.running.add(sequence);
     return true;
+  }
+
+  /** A waiting sequence could be admitted, if it weren't for `without`, which run. */
+  hasRoom(sequence: Sequence, without: readonly Sequence[] = []): boolean {
+    const numOthers = this.running.size - without.length;
+    const seqIds = without.map(({ seqId }) => seqId);
+    return numOthers < this.#maxNumSeqs && this.#kv.fits(admissionRequest(sequence, numOthers), seqIds);
   }
 
   /** Takes a waiting sequence out of this step's turn. */
@@ -191,4 +193,14 @@ export class Roster {
     this.#kv.release(sequence.seqId, end);
     sequence.status = end.status;
   }
+}
+
+function admissionRequest(sequence: Sequence, numOthers: number): AdmissionRequest {
+  return {
+    key: sequence,
+    useCachedPrefix: !sequence.wantsPromptLogprobs,
+    // A block for each running sequence to grow into, lest the newcomer be preempted at once.
+    numReserveBlocks: numOthers,
+    pin: sequence.pin,
+  };
 }

@@ -1,5 +1,5 @@
 import type { Sequence } from "./sequence.ts";
-import { compareUrgency } from "./urgency.ts";
+import { compareUrgency, type TurnOrder } from "./urgency.ts";
 import type { TenantAccount } from "./virtual-token-counters.ts";
 
 /** The running sequences in two orders. Both arrays are replaced, never changed, so loops may add and remove. */
@@ -34,6 +34,15 @@ export class RunningSet {
   /** Who of a non-empty set gives way when memory is short: a paused sequence, for it makes no use of its blocks, else the least urgent. */
   victim(): Sequence {
     return this.pausedVictim() ?? this.#byUrgency.at(-1)!;
+  }
+
+  /**
+   * Who is of a strictly worse class than a newcomer, the least urgent first. Who has been here long counts as one of a
+   * better class, so each can be interrupted only for so long after its arrival; and each of these is less urgent than
+   * the newcomer will be, so none takes back what it gave.
+   */
+  worseThan({ priority }: Sequence, order: TurnOrder): Sequence[] {
+    return this.#byUrgency.filter((sequence) => !order.countsAs(sequence, priority)).toReversed();
   }
 
   /**

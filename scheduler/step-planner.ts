@@ -58,30 +58,57 @@ export class StepPlanner {
   }
 
   /**
-   * Whose turn it is does not wait for a seat that a tenant with more of them holds: requests end when they like, and
-   * a flood of long ones would keep all others waiting. Before any row is planned, for who gives way gets none.
+   * Whose turn it is does not wait for what running sequences of worse classes hold, nor for a seat that a tenant with
+   * more of them holds: requests end when they like, and long ones would keep all others waiting. Before any row is
+   * planned, for who gives way gets none.
    */
   #shareSeats(): void {
-    for (let numLooks = 0; numLooks < MAX_PASSED_OVER && this.#roster.isFull; numLooks += 1) {
+    for (let numLooks = 0; numLooks < MAX_PASSED_OVER; numLooks += 1) {
       const waiting = this.#roster.nextWaiting();
-      if (waiting === null) break;
-      // Who was interrupted comes back when a seat is free, else it would only pass the interruption on.
-      if (waiting.isResuming || this.#awaitsDisk(waiting)) this.#roster.passOver(waiting);
-      else if (!this.#takeSeat(waiting)) break;
+      if (waiting === null || !this.#isKeptOut(waiting)) break;
+      if (this.#awaitsDisk(waiting)) this.#roster.passOver(waiting);
+      else if (!this.#takeSeat(waiting)) {
+        if (!waiting.isResuming || !this.#roster.isFull) break;
+        this.#roster.passOver(waiting);
+      }
     }
     this.#roster.recallPassedOver();
   }
 
+  /** By seats or, which takes longer to find out, by memory that a worse class holds. */
+  #isKeptOut(newcomer: Sequence): boolean {
+    const { isFull, running } = this.#roster;
+    return isFull || (running.worseThan(newcomer, this.#order).length > 0 && !this.#roster.hasRoom(newcomer));
+  }
+
   #takeSeat(newcomer: Sequence): boolean {
-    const { running } = this.#roster;
-    const { free, cached } = this.#kv.counts();
-    const numBlocks = this.#kv.numBlocksFor(newcomer.tokens.length) + running.size;
-    // Nobody gives way for what then lacks memory; what is paused gives way in its own time.
-    const victim =
-      free + cached < numBlocks || running.pausedVictim() !== null ? null : running.unfairlySeated(newcomer);
-    if (victim === null) return false;
-    this.#preempt(victim);
-    return this.#roster.admit(newcomer);
+    // What is paused gives way in its own time.
+    if (this.#roster.running.pausedVictim() !== null) return false;
+    let victims = this.#outranked(newcomer);
+    if (victims.length === 0) victims = this.#unfairlySeated(newcomer);
+    for (const victim of victims) this.#preempt(victim);
+    return victims.length > 0 && this.#roster.admit(newcomer);
+  }
+
+  /** As few as possible of worse classes, the least urgent first; none where even all of them are not enough. */
+  #outranked(newcomer: Sequence): Sequence[] {
+    const worse = this.#roster.running.worseThan(newcomer, this.#order);
+    if (worse.length === 0 || !this.#roster.hasRoom(newcomer, worse)) return [];
+    let victims: Sequence[] = [];
+    while (!this.#roster.hasRoom(newcomer, victims)) victims.push(worse[victims.length]!);
+    // A larger one that came last may have been enough.
+    for (const spared of victims.toReversed()) {
+      const fewer = victims.filter((victim) => victim !== spared);
+      if (this.#roster.hasRoom(newcomer, fewer)) victims = fewer;
+    }
+    return victims;
+  }
+
+  #unfairlySeated(newcomer: Sequence): Sequence[] {
+    // Who was interrupted comes back when a seat is free, else it would only pass the interruption on.
+    if (newcomer.isResuming || !this.#roster.isFull) return [];
+    const victim = this.#roster.running.unfairlySeated(newcomer);
+    return victim !== null && this.#roster.hasRoom(newcomer, [victim]) ? [victim] : [];
   }
 
   /** One row for each running sequence with a single token to compute. */
