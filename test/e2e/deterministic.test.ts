@@ -5,7 +5,9 @@ import { childPids, eventually, readMetric, startRealServer } from "../support/r
 
 const NUM_REQUESTS = 20;
 const NUM_KILLS = 3;
+const NUM_ROWS = 6;
 const MAX_TOKENS = 40;
+const LONG_TOKENS = 200;
 const SHARED = "Once upon a time there was a small house by the sea, and in it lived a fox. ".repeat(3);
 
 /** Some share a long prefix, some are greedy, one goes on with another's answer. */
@@ -39,7 +41,7 @@ describe("--deterministic", { skip: process.platform !== "linux" && "reads /proc
   let alone: string[];
 
   before(async () => {
-    const sizes = { "max-model-len": "512", "max-num-seqs": "6" };
+    const sizes = { "max-model-len": "512", "max-num-seqs": String(NUM_ROWS) };
     server = await startRealServer({ deterministic: "true", "kv-layout": "auto", ...sizes });
     alone = [];
     for (const body of bodies()) alone.push(await complete(server.url, { ...body, cache_salt: "alone" }));
@@ -70,6 +72,26 @@ describe("--deterministic", { skip: process.platform !== "linux" && "reads /proc
     const next = { ...first, prompt: `${prompt}${text} And then?` };
     const continued = await complete(server.url, next);
     assert.equal(continued, await complete(server.url, { ...next, cache_salt: "nobody else's" }));
+  });
+
+  it("also where streams are parked for requests of better classes and other tenants", async () => {
+    const readParks = async (): Promise<number> =>
+      readMetric(server.url, "headway_preemptions_total", 'mode="swap"');
+    const readTokens = async (): Promise<number> => readMetric(server.url, "vllm:generation_tokens_total");
+    const long = bodies()
+      .slice(0, NUM_ROWS)
+      .map((body) => ({ ...body, max_tokens: LONG_TOKENS, cache_salt: "long" }));
+    const longAlone: string[] = [];
+    for (const body of long) longAlone.push(await complete(server.url, { ...body, cache_salt: "alone" }));
+    const [numParks, numTokens] = [await readParks(), await readTokens()];
+    const interrupted = long.map((body) => complete(server.url, { ...body, priority: 100, user: "flood" }));
+    await eventually(async () => (await readTokens()) > numTokens + NUM_ROWS);
+    const urgent = bodies().map((body, index) =>
+      complete(server.url, { ...body, priority: index % 3, user: `tenant-${index % 2}` }),
+    );
+    assert.deepEqual(await Promise.all(urgent), alone);
+    assert.deepEqual(await Promise.all(interrupted), longAlone);
+    assert.ok((await readParks()) > numParks, "some were parked");
   });
 
   it("also through crashes of the engine", async () => {
