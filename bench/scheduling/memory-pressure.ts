@@ -1,6 +1,8 @@
 /*
  * A KV pool for four requests, thirty-two offered at once; then the same with the engine killed ten times.
- * With --server-option=--deterministic the outputs must also equal those of an unloaded server.
+ * With --server-option=--deterministic every request has a slice of its own, so none is ever short of memory. There half of
+ * the requests are urgent and arrive one after the other, which parks those that run, and the outputs must also equal
+ * those of an unloaded server.
  * Run: npm run bench:memory-pressure -- --model FILE [--json FILE]
  */
 import { setTimeout as sleep } from "node:timers/promises";
@@ -16,7 +18,7 @@ const NUM_OFFERED = 32;
 const NUM_FITTING = 4;
 const MAX_MODEL_LEN = 256;
 const NUM_KILLS = 10;
-const KILL_POLL_MS = 20;
+const POLL_MS = 20;
 /** Requests that are asked again of an unloaded server, one at a time. */
 const NUM_COMPARED = 8;
 
@@ -52,7 +54,12 @@ async function run(settings: ScenarioSettings): Promise<Findings> {
     "--max-num-seqs": 16,
   };
   const prompts = await createPrompts(settings, options, sizes);
-  const calm = await pressed(settings, options, { name: "32 at once", prompts, sizes, numKills: 0 });
+  const calm = await pressed(settings, options, {
+    name: isDeterministic ? "16 at once, 16 in turns" : "32 at once",
+    prompts,
+    sizes,
+    numKills: 0,
+  });
   const killed = await pressed(settings, options, {
     name: "with engine kills",
     prompts,
@@ -100,13 +107,20 @@ async function pressed(
     const startMs = client.now();
     const received = prompts.map(() => 0);
     const over = new AbortController();
+    const numReceived = (): number => received.reduce((sum, numTokens) => sum + numTokens, 0);
     const running = Promise.all(
-      prompts.map((prompt, index) => {
+      prompts.map(async (prompt, index) => {
         const onText = (numTokens: number): void => void (received[index] = numTokens);
-        return client.complete({ prompt, maxTokens: sizes.outputLength, onText });
+        const { outputLength: maxTokens } = sizes;
+        // The tokens of the others are half of all, so the turn of each comes.
+        while (isUrgent(index) && numReceived() < (index * maxTokens) / 2) await sleep(POLL_MS);
+        const extraBody = { priority: isUrgent(index) ? -100 : 0 };
+        const answer = await client.complete({ prompt, maxTokens, onText, extraBody });
+        // Nothing more comes of it, not even where it has failed.
+        received[index] = maxTokens;
+        return answer;
       }),
     );
-    const numReceived = (): number => received.reduce((sum, numTokens) => sum + numTokens, 0);
     const killing = killEngines(server, {
       numKills,
       numReceived,
@@ -133,6 +147,11 @@ async function pressed(
   }
 }
 
+/** Every second one in the deterministic mode. */
+function isUrgent(index: number): boolean {
+  return isDeterministic && index % 2 === 1;
+}
+
 interface KillPlan {
   readonly numKills: number;
   readonly numReceived: () => number;
@@ -148,7 +167,7 @@ async function killEngines(
 ): Promise<number> {
   let numDone = 0;
   while (numDone < numKills && !signal.aborted) {
-    await sleep(KILL_POLL_MS);
+    await sleep(POLL_MS);
     if (numReceived() < ((numDone + 0.5) / numKills) * numExpected) continue;
     const pid = server.enginePid();
     if (pid === null) continue;
@@ -177,12 +196,13 @@ async function unloaded(
   }
 }
 
-function goalsOf({ name, answers, numKills }: Pressure, sizes: Sizes): Goal[] {
+function goalsOf({ name, answers, numKills, numParks }: Pressure, sizes: Sizes): Goal[] {
   const numComplete = answers.filter(({ record }) => isComplete(record, sizes)).length;
   const numFailed = answers.filter(({ record }) => record.outcome !== "ok").length;
   return [
     atLeast(`${name}: complete with all tokens`, numComplete, NUM_OFFERED),
     atMost(`${name}: errors`, numFailed, 0),
+    ...(isDeterministic ? [atLeast(`${name}: parks`, numParks, 1)] : []),
     ...(name === "with engine kills" ? [atLeast(`${name}: kills`, numKills, NUM_KILLS)] : []),
   ];
 }
@@ -210,7 +230,9 @@ function row({ name, answers, seconds, ...counts }: Pressure, sizes: Sizes): Row
 
 await runScenario({
   name: isDeterministic ? "memory-pressure-deterministic" : "memory-pressure",
-  purpose: "memory for 4 requests, 32 offered: all complete, also through 10 kills of the engine",
+  purpose: isDeterministic
+    ? "rows for 4 requests, 32 offered, half of them urgent: all complete with the same outputs, also through 10 kills"
+    : "memory for 4 requests, 32 offered: all complete, also through 10 kills of the engine",
   numRounds: 1,
   run,
 });
