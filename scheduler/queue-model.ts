@@ -3,12 +3,15 @@ const DECAY = 0.95;
 
 /** What is to be done before a request gets its turn, and where. */
 export interface QueueLoad {
-  /** Sequences that go first, and their prompt tokens. */
+  /** Sequences that go first, and those of their prompt tokens that have to be computed. */
   readonly numAhead: number;
   readonly numTokensAhead: number;
+  /** Those of them that go on where they were interrupted, and the tokens that they hold then. */
+  readonly numInterrupted: number;
+  readonly numInterruptedTokens: number;
   readonly numRunning: number;
   readonly maxNumSeqs: number;
-  /** Tokens that blocks can be had for without waiting, and that running sequences hold. */
+  /** Tokens that blocks can be had for without waiting, less than 0 when too few are left; and that runs hold. */
   readonly numFreeTokens: number;
   readonly numHeldTokens: number;
   /** How long those that run have held their rows, on average. */
@@ -18,7 +21,7 @@ export interface QueueLoad {
 /** What is to be predicted. */
 export interface ExpectedWork {
   readonly numSequences: number;
-  /** Prompt tokens of all of them. */
+  /** Prompt tokens of all of them that have to be computed. */
   readonly numPromptTokens: number;
   readonly maxTokens: number;
 }
@@ -57,7 +60,7 @@ const SEED_TOKENS = 16;
  *   queue   = max(prefill, seats, memory)
  *   prefill = prompt tokens ahead x time for a prompt token, the decoding of others in between included
  *   seats   = sequences ahead that find no free row x time that a row is held / rows
- *   memory  = tokens that find no free block x time that a row is held / tokens held
+ *   memory  = tokens that find no free block / tokens that a run gives back x time that a row is held / runs
  *
  * Of what has not been observed it predicts no wait, so that nobody is refused on a guess.
  */
@@ -107,13 +110,26 @@ export class QueueModel {
     const prefillMs = numTokensAhead * this.#promptTokenMs.value;
     const numSeatless = Math.max(0, numAhead + work.numSequences - Math.max(0, maxNumSeqs - numRunning));
     const seatMs = (numSeatless / Math.max(1, maxNumSeqs)) * runMs;
-    const numTokensOver = Math.max(0, numTokensAhead + work.numPromptTokens - load.numFreeTokens);
-    const memoryMs = (numTokensOver / Math.max(1, load.numHeldTokens)) * runMs;
-    const queueMs = Math.max(prefillMs, seatMs, numRunning === 0 ? 0 : memoryMs);
+    // The time of runs holds their interruptions too.
+    const numRuns = Math.max(1, numRunning + load.numInterrupted);
+    const memoryMs = this.#numEndsNeeded(load, work) * (runMs / numRuns);
+    const queueMs = Math.max(prefillMs, seatMs, memoryMs);
     const ttftMs = queueMs + work.numPromptTokens * this.#promptTokenMs.value;
     const tpotMs = this.#tokenGapMs.value;
     const numTokens = Math.min(work.maxTokens, this.#outputLength.value);
     return { queueMs, ttftMs, tpotMs, totalMs: ttftMs + Math.max(0, numTokens - 1) * tpotMs };
+  }
+
+  /** How many runs must end until there is memory: all of one at least, since nothing else gives any back. */
+  #numEndsNeeded(load: QueueLoad, work: ExpectedWork): number {
+    const { numRunning, numAhead, numTokensAhead, numInterruptedTokens } = load;
+    const numTokens = numTokensAhead + numInterruptedTokens + work.numPromptTokens;
+    const numTokensOver = numTokens - load.numFreeTokens;
+    if (numRunning === 0 || numTokensOver <= 0) return 0;
+    // Those that go first grow by a whole answer each, those that run by another half until they end.
+    const numOutputTokens = this.#outputLength.value;
+    const numTokensOfRun = Math.max(1, load.numHeldTokens / numRunning + numOutputTokens / 2);
+    return Math.max(1, (numTokensOver + numAhead * numOutputTokens) / numTokensOfRun);
   }
 
   /** The gap between two tokens is as long as the whole step. */

@@ -34,6 +34,7 @@ export function createEngine(options: CreateEngineOptions): EngineClient {
       maxQueuedPerTenant: config.maxQueuePerTenant ?? Infinity,
       maxPredictedWaitMs: config.maxPredictedWaitMs ?? Infinity,
     },
+    keepsPrefixes: config.prefixCache,
     observer: options.observer,
     createAssembler: ({ stopStrings, includeStopString, continuesText = false }) =>
       text.value.createAssembler({ stopStrings, includeStopString, continuesText }),

@@ -2,12 +2,13 @@ import type { Prediction } from "../../scheduler/queue-model.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import { GenerationError } from "./generation.ts";
 import type { EngineState, GenerationRequest, ProspectiveRequest, RefusalReason } from "./generation.ts";
+import { numTokensToCompute, type PromptSize } from "./prompt-size.ts";
 import type { WaitingTotals } from "./waiting-work.ts";
 
 export interface AdmissionLimits {
   /** Sequences waiting for their first row, over all requests. */
   readonly maxQueuedSequences: number;
-  /** Prompt tokens of those sequences. */
+  /** Prompt tokens of those sequences that have to be computed. */
   readonly maxQueuedTokens: number;
   /** The same of one tenant. */
   readonly maxQueuedPerTenant?: number;
@@ -56,15 +57,14 @@ export function retryAfterMs(waitMs: number): number {
   return Math.round(Math.min(MAX_RETRY_MS, Math.max(MIN_RETRY_MS, waitMs)));
 }
 
-/** What admission needs to know of a request. */
-export function prospectOf(request: GenerationRequest): ProspectiveRequest {
+/** What admission needs to know of a request with prompts of these sizes. */
+export function prospectOf(request: GenerationRequest, sizes: readonly PromptSize[]): ProspectiveRequest {
   const { prompts, numChoices, tenantId, priority, maxTokens, targets = {} } = request;
-  const numTokens = prompts.reduce((sum, prompt) => sum + prompt.tokenIds.length, 0);
   return {
     tenantId,
     priority,
     numSequences: prompts.length * numChoices,
-    numPromptTokens: numTokens * numChoices,
+    numPromptTokens: numTokensToCompute(sizes, numChoices),
     maxTokens,
     longestPrompt: Math.max(...prompts.map(({ tokenIds }) => tokenIds.length)),
     targets,
@@ -78,7 +78,7 @@ export function prospectOf(request: GenerationRequest): ProspectiveRequest {
 function requireRoom(request: ProspectiveRequest, state: AdmissionState, limits: AdmissionLimits): void {
   const { queue, tenantQueue, prediction, numStarted } = state;
   if (queue.numSequences + numStarted === 0) return;
-  const { numSequences, numPromptTokens } = request;
+  const { numSequences, numPromptTokens: numTokens } = request;
   const numFreeRows = Math.max(0, (state.model?.maxNumSeqs ?? 0) - numStarted);
   const numQueuedByOthers = queue.numSequences - tenantQueue.numSequences;
   // By the time that half of the queue has started, a place is likely to be free.
@@ -91,7 +91,15 @@ function requireRoom(request: ProspectiveRequest, state: AdmissionState, limits:
   }
   const numWaiting = queue.numSequences + numSequences - numFreeRows;
   if (numWaiting > limits.maxQueuedSequences) throw full("queue_requests", halfMs);
-  if (queue.numTokens + numPromptTokens > limits.maxQueuedTokens) throw full("queue_tokens", halfMs);
+  const numFreeForNewcomer = Math.max(0, numFreeRows - queue.numSequences);
+  const numTokensWaiting =
+    tokensWithoutRow(queue, numFreeRows) + tokensWithoutRow({ numSequences, numTokens }, numFreeForNewcomer);
+  if (numTokensWaiting > limits.maxQueuedTokens) throw full("queue_tokens", halfMs);
+}
+
+/** Of those for whom there is no row, taking all to be of the same length. */
+function tokensWithoutRow({ numSequences, numTokens }: WaitingTotals, numFreeRows: number): number {
+  return numTokens * Math.max(0, 1 - numFreeRows / Math.max(1, numSequences));
 }
 
 function full(reason: RefusalReason, waitMs: number): GenerationError {
@@ -109,14 +117,18 @@ function requireTimely(
     const waitMs = queueMs - maxPredictedWaitMs;
     throw new GenerationError("overloaded", message, retryAfterMs(waitMs), "predicted_wait");
   }
-  const lateMs = Math.max(
-    ttftMs - (targets.ttftMs ?? Infinity),
-    totalMs - (targets.totalMs ?? Infinity),
-    tpotMs - (targets.tpotMs ?? Infinity),
-  );
-  if (lateMs <= 0) return;
+  const lateMs = Math.max(ttftMs - (targets.ttftMs ?? Infinity), totalMs - (targets.totalMs ?? Infinity));
+  const isTooSlow = tpotMs > (targets.tpotMs ?? Infinity);
+  if (lateMs <= 0 && !isTooSlow) return;
+  // Only the queue gets shorter with time: what is late without one will be late again.
+  const canBeMetLater = !isTooSlow && lateMs <= queueMs;
   const message = `The deadline cannot be met: a first token is expected after ${Math.ceil(ttftMs)} ms, then one every ${tpotMs.toFixed(1)} ms, the last one after ${Math.ceil(totalMs)} ms.`;
-  throw new GenerationError("deadline_exceeded", message, retryAfterMs(lateMs), "deadline");
+  throw new GenerationError(
+    "deadline_exceeded",
+    message,
+    canBeMetLater ? retryAfterMs(lateMs) : null,
+    "deadline",
+  );
 }
 
 function seconds(milliseconds: number): string {

@@ -2,7 +2,7 @@ import type { PinnedPrefix, SchedulerStats } from "../../scheduler/contracts.ts"
 import type { ModelInfo } from "../../models/model-info.ts";
 import { ActiveGeneration, type GenerationPort, type StepMoment } from "./active-generation.ts";
 import { prospectOf, refusalOf, type AdmissionLimits } from "./admission.ts";
-import { Choice, type OutputAssembler } from "./choice.ts";
+import { createChoices, type ChoiceParts } from "./create-choices.ts";
 import { EngineSupervisor, type SupervisorOptions } from "./engine-supervisor.ts";
 import { engineUnavailable, SnapshotRequests, type EngineSnapshot } from "./engine-snapshot.ts";
 import { Forecaster, meanAgeOfRuns } from "./forecaster.ts";
@@ -17,20 +17,19 @@ import type {
   ProspectiveRequest,
   QueueState,
 } from "./generation.ts";
-import { patienceOf } from "./latency-targets.ts";
 import { NO_STATS } from "./no-stats.ts";
 import type { EngineObserver, FinishedRequest } from "./observer.ts";
+import { sharedBlockSize } from "./prompt-size.ts";
 import type { FromEngine, SequenceOutput } from "./protocol.ts";
 import { QueueReporter } from "./queue-reporter.ts";
+import { RecentPrefixes } from "./recent-prefixes.ts";
 import { SequenceLedger } from "./sequence-ledger.ts";
 
-export interface EngineClientOptions {
+export interface EngineClientOptions extends Omit<ChoiceParts, "nextSequenceId"> {
   readonly limits: AdmissionLimits;
   readonly observer: EngineObserver;
-  /** Builds the text side of one choice. */
-  readonly createAssembler: (request: GenerationRequest) => OutputAssembler;
-  /** Exact bytes of a token. */
-  readonly pieceOf: (tokenId: number) => Uint8Array;
+  /** The engine keeps what it has computed for requests that begin alike, also when nothing uses it. */
+  readonly keepsPrefixes: boolean;
   readonly supervisor: Omit<SupervisorOptions, "onMessage" | "onDeath" | "onUp" | "onGivenUp" | "hasWork">;
   /** Monotonic milliseconds. */
   readonly now: () => number;
@@ -43,6 +42,7 @@ export class EngineClient implements Engine, GenerationPort {
   readonly #ledger: SequenceLedger;
   readonly #generations = new Set<ActiveGeneration>();
   readonly #snapshots = new SnapshotRequests();
+  readonly #prefixes: RecentPrefixes;
   readonly #forecaster: Forecaster;
   readonly #queueReporter: QueueReporter;
   #stats = NO_STATS;
@@ -55,7 +55,12 @@ export class EngineClient implements Engine, GenerationPort {
     this.#ledger = new SequenceLedger((message) => {
       this.#supervisor.post(message);
     });
-    this.#forecaster = new Forecaster(this.#ledger.waiting, () => ({
+    this.#prefixes = new RecentPrefixes(() => {
+      const { hostBlocks, numDiskBlocks } = this.#stats;
+      const numBlocks = (this.model?.kvPool.numBlocks ?? 0) + hostBlocks.total + numDiskBlocks;
+      return { blockSize: sharedBlockSize(this.model), maxBlocks: options.keepsPrefixes ? numBlocks : 0 };
+    });
+    this.#forecaster = new Forecaster(this.#ledger, () => ({
       stats: this.stats(),
       model: this.model,
       meanRunAgeMs: meanAgeOfRuns(this.#generations, options.now()),
@@ -161,17 +166,24 @@ export class EngineClient implements Engine, GenerationPort {
   }
 
   generate(request: GenerationRequest, sink: GenerationSink): Generation {
-    const { observer, now } = this.#options;
-    const refusal = this.refusalOf(prospectOf(request));
+    const { observer, now, createAssembler, pieceOf } = this.#options;
+    const sizes = this.#prefixes.sizesOf(request);
+    const refusal = this.refusalOf(prospectOf(request, sizes));
     if (refusal !== null) {
       observer.onRefused(refusal.reason ?? refusal.code);
       throw refusal;
     }
-    const choices = this.#createChoices(request);
+    for (const { tokenIds } of request.prompts) this.#prefixes.note(tokenIds, request.cacheSalt);
+    const nextSequenceId = (): string => (this.#sequenceCount++).toString(36);
+    const choices = createChoices(request, { nextSequenceId, createAssembler, pieceOf });
     const generation = new ActiveGeneration({ request, choices, sink, port: this, observer, now });
     this.#generations.add(generation);
     observer.onAccepted();
-    for (const choice of choices) this.#ledger.add(choice, generation);
+    for (const choice of choices) {
+      const { first = 0, further = 0 } = sizes[choice.promptIndex] ?? {};
+      const isFirst = choice.choiceIndex % request.numChoices === 0;
+      this.#ledger.add(choice, generation, isFirst ? first : further);
+    }
     if (generation.asksForPlace) this.#queueReporter.start();
     return generation;
   }
@@ -201,40 +213,17 @@ export class EngineClient implements Engine, GenerationPort {
   onClosed(generation: ActiveGeneration, finished: FinishedRequest): void {
     this.#generations.delete(generation);
     this.#forecaster.noteFinished(finished);
+    this.#noteAnswers(generation);
     if (this.#generations.size === 0) this.#onIdle?.();
   }
 
-  #createChoices(request: GenerationRequest): Choice[] {
-    const { createAssembler, pieceOf } = this.#options;
-    const firstTokenWithinMs = patienceOf(request.targets ?? {});
-    return request.prompts.flatMap((prompt, promptIndex) =>
-      Array.from({ length: request.numChoices }, (_, choiceOfPrompt) => {
-        const choiceIndex = promptIndex * request.numChoices + choiceOfPrompt;
-        return new Choice({
-          request: {
-            requestId: (this.#sequenceCount++).toString(36),
-            tokens: prompt.tokenIds,
-            numReplayedTokens: 0,
-            sampling: {
-              ...request.sampling,
-              choiceIndex,
-              // A prompt is scored once for all its choices.
-              promptLogprobs: choiceOfPrompt === 0 ? request.sampling.promptLogprobs : null,
-            },
-            maxTokens: request.maxTokens,
-            priority: request.priority,
-            tenantId: request.tenantId,
-            ...(firstTokenWithinMs !== null && { firstTokenWithinMs }),
-            cacheSalt: request.cacheSalt,
-            ...(prompt.pin !== undefined && { pin: prompt.pin }),
-          },
-          choiceIndex,
-          promptIndex,
-          assembler: createAssembler(request),
-          pieceOf,
-        });
-      }),
-    );
+  /** The next turn of a conversation begins with them. Only the deterministic mode does not share them. */
+  #noteAnswers({ choices, request }: ActiveGeneration): void {
+    if (this.model?.isDeterministic !== false) return;
+    for (const choice of choices) {
+      if (choice.numGeneratedTokens > 0)
+        this.#prefixes.note(choice.replayRequest().tokens, request.cacheSalt);
+    }
   }
 
   #onStep(step: Extract<FromEngine, { type: "step" }>): void {
@@ -254,7 +243,10 @@ export class EngineClient implements Engine, GenerationPort {
     if (entry === undefined) return;
     const { choice, generation } = entry;
     if (output.numCachedTokens !== undefined) this.#ledger.noteStarted(output.requestId);
-    if (output.preempted === true) this.#options.observer.onPreempted();
+    if (output.preempted === true) {
+      this.#options.observer.onPreempted();
+      this.#ledger.noteInterrupted(output.requestId);
+    }
     if (output.finishReason === "error") {
       generation.fail(new GenerationError("internal_error", output.error ?? "The engine failed."));
       return;
@@ -270,6 +262,7 @@ export class EngineClient implements Engine, GenerationPort {
   #onDeath(isSelfInflicted: boolean): void {
     this.#options.observer.onEngineRestart();
     this.#snapshots.failAll();
+    this.#prefixes.clear();
     const culprit = this.#ledger.disconnect(isSelfInflicted);
     culprit?.generation.fail(
       new GenerationError("internal_error", "The engine crashed twice on this request; it was given up."),

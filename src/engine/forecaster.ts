@@ -4,7 +4,8 @@ import type { ModelInfo } from "../../models/model-info.ts";
 import type { Forecast, ProspectiveRequest } from "./generation.ts";
 import type { FinishedRequest } from "./observer.ts";
 import type { StepTimes } from "./protocol.ts";
-import type { WaitingTotals, WaitingWork } from "./waiting-work.ts";
+import type { SequenceLedger } from "./sequence-ledger.ts";
+import type { WaitingTotals } from "./waiting-work.ts";
 
 export interface EngineLoad {
   readonly stats: SchedulerStats;
@@ -13,14 +14,20 @@ export interface EngineLoad {
   readonly meanRunAgeMs: number;
 }
 
+/** What goes first: sequences that wait for their first row, and before them those that lost theirs. */
+interface Ahead {
+  readonly waiting: WaitingTotals;
+  readonly interrupted: WaitingTotals;
+}
+
 /** Tells how long requests will take, from how long steps and requests have been taking. */
 export class Forecaster {
   readonly #model = new QueueModel();
-  readonly #waiting: WaitingWork;
+  readonly #ledger: Pick<SequenceLedger, "waiting" | "interrupted">;
   readonly #load: () => EngineLoad;
 
-  constructor(waiting: WaitingWork, load: () => EngineLoad) {
-    this.#waiting = waiting;
+  constructor(ledger: Pick<SequenceLedger, "waiting" | "interrupted">, load: () => EngineLoad) {
+    this.#ledger = ledger;
     this.#load = load;
   }
 
@@ -41,29 +48,43 @@ export class Forecaster {
   /** Of a newcomer or, given what its tenant has waiting before it, of one in the queue. */
   forecast(request: ProspectiveRequest, ownAhead: WaitingTotals | null = null): Forecast {
     const { tenantId, priority, numPromptTokens } = request;
-    const ahead = this.#waiting.ahead({ tenantId, priority, numTokens: numPromptTokens }, ownAhead);
-    return this.#predict(request, ahead);
+    const { waiting, interrupted } = this.#ledger;
+    return this.#predict(request, {
+      waiting: waiting.ahead({ tenantId, priority, numTokens: numPromptTokens }, ownAhead),
+      interrupted: interrupted.upTo(priority),
+    });
   }
 
   /** Until all that waits has started. */
   totalWaitMs(): number {
-    return this.#predict({ numSequences: 0, numPromptTokens: 0, maxTokens: 0 }, this.#waiting.totals).queueMs;
+    const ahead = { waiting: this.#ledger.waiting.totals, interrupted: this.#ledger.interrupted.totals };
+    if (ahead.waiting.numSequences === 0) return 0;
+    return this.#predict({ numSequences: 0, numPromptTokens: 0, maxTokens: 0 }, ahead).queueMs;
   }
 
-  #predict(work: Omit<ProspectiveRequest, "tenantId" | "priority">, ahead: WaitingTotals): Forecast {
+  #predict(
+    work: Omit<ProspectiveRequest, "tenantId" | "priority">,
+    { waiting, interrupted }: Ahead,
+  ): Forecast {
     const { stats, model, meanRunAgeMs } = this.#load();
     const blockSize = model?.kvPool.blockSize ?? 0;
     const { free, cached, used } = stats.blocks;
+    const numAhead = waiting.numSequences + interrupted.numSequences;
+    // The scheduler holds back a block for each sequence that runs by then.
+    const numFreeBlocks = free + cached - stats.numRunning - numAhead;
     const load = {
-      numAhead: ahead.numSequences,
-      numTokensAhead: ahead.numTokens,
+      numAhead,
+      numTokensAhead: waiting.numTokens,
+      numInterrupted: interrupted.numSequences,
+      numInterruptedTokens: interrupted.numTokens,
       numRunning: stats.numRunning,
       maxNumSeqs: model?.maxNumSeqs ?? 0,
-      numFreeTokens: (free + cached) * blockSize,
+      // In slices there is room for whoever has a row.
+      numFreeTokens: model?.kvLayout === "streams" ? Infinity : numFreeBlocks * blockSize,
       numHeldTokens: used * blockSize,
       meanRunAgeMs,
     };
-    return { ...this.#model.predict(load, work), numAhead: ahead.numSequences };
+    return { ...this.#model.predict(load, work), numAhead };
   }
 }
 

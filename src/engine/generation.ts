@@ -165,7 +165,7 @@ export interface ProspectiveRequest {
   readonly tenantId: string;
   readonly priority: number;
   readonly numSequences: number;
-  /** Of all sequences. */
+  /** Those to be computed for all sequences. */
   readonly numPromptTokens: number;
   readonly maxTokens: number;
   /** Of its longest prompt alone. */

@@ -8,11 +8,14 @@ import { WaitingWork, type WaitingItem } from "./waiting-work.ts";
 export interface LedgerEntry {
   readonly choice: Choice;
   readonly generation: ActiveGeneration;
+  /** Those to be computed. */
   readonly numPromptTokens: number;
   /** The engine has it. */
   isSubmitted: boolean;
   /** It has had rows in any engine: it no longer counts as queued. */
   hasEverStarted: boolean;
+  /** How it counts while it has to wait for rows again. */
+  interruption: WaitingItem | null;
 }
 
 /**
@@ -22,6 +25,8 @@ export interface LedgerEntry {
 export class SequenceLedger {
   /** Sequences that have never had rows. */
   readonly waiting = new WaitingWork();
+  /** Sequences that have had rows and wait for them again, with the tokens that they will hold. */
+  readonly interrupted = new WaitingWork();
   readonly #entries = new Map<string, LedgerEntry>();
   readonly #isolation = new Isolation();
   readonly #post: (message: ToEngine) => void;
@@ -70,14 +75,15 @@ export class SequenceLedger {
     return this.#entries.get(sequenceId);
   }
 
-  add(choice: Choice, generation: ActiveGeneration): void {
-    const numPromptTokens = generation.request.prompts[choice.promptIndex]?.tokenIds.length ?? 0;
+  /** Of its prompt so many tokens are to be computed. */
+  add(choice: Choice, generation: ActiveGeneration, numPromptTokens: number): void {
     const entry: LedgerEntry = {
       choice,
       generation,
       numPromptTokens,
       isSubmitted: false,
       hasEverStarted: false,
+      interruption: null,
     };
     this.#entries.set(choice.sequenceId, entry);
     this.waiting.add(waitingItem(entry));
@@ -90,6 +96,7 @@ export class SequenceLedger {
     if (entry === undefined) return;
     this.#entries.delete(sequenceId);
     this.#dequeue(entry);
+    this.#goOn(entry);
     if (mustAbort && entry.isSubmitted && this.#isConnected) this.#post({ abort: [sequenceId] });
     if (this.#isolation.clear(sequenceId)) this.#submitNext();
   }
@@ -97,17 +104,29 @@ export class SequenceLedger {
   /** The sequence has got rows. */
   noteStarted(sequenceId: string): void {
     const entry = this.#entries.get(sequenceId);
-    if (entry !== undefined) this.#dequeue(entry);
+    if (entry === undefined) return;
+    this.#dequeue(entry);
+    this.#goOn(entry);
+  }
+
+  /** The sequence has lost its rows to another; unless it is paused it takes the next that are free. */
+  noteInterrupted(sequenceId: string): void {
+    const entry = this.#entries.get(sequenceId);
+    if (entry !== undefined) this.#interrupt(entry);
   }
 
   /** A paused sequence cannot prove itself: it must not hold up the others. */
   notePaused(sequenceId: string): void {
+    const entry = this.#entries.get(sequenceId);
+    if (entry !== undefined) this.#goOn(entry);
     if (this.#isolation.clear(sequenceId)) this.#submitNext();
   }
 
   noteTokens(sequenceId: string): void {
+    const entry = this.#entries.get(sequenceId);
+    if (entry !== undefined) this.#goOn(entry);
     if (!this.#isolation.isActive) return;
-    const numTokens = this.#entries.get(sequenceId)?.choice.numGeneratedTokens ?? 0;
+    const numTokens = entry?.choice.numGeneratedTokens ?? 0;
     if (this.#isolation.noteTokens(sequenceId, numTokens)) this.#submitNext();
   }
 
@@ -125,7 +144,10 @@ export class SequenceLedger {
     this.#isConnected = false;
     const culprit = isSelfInflicted ? this.#culprit() : null;
     if (isSelfInflicted && culprit === null) this.#suspectSubmitted();
-    for (const entry of this.#entries.values()) entry.isSubmitted = false;
+    for (const entry of this.#entries.values()) {
+      entry.isSubmitted = false;
+      if (entry.hasEverStarted) this.#interrupt(entry);
+    }
     return culprit;
   }
 
@@ -166,9 +188,20 @@ export class SequenceLedger {
     entry.hasEverStarted = true;
     this.waiting.remove(waitingItem(entry));
   }
+
+  #interrupt(entry: LedgerEntry): void {
+    if (entry.interruption !== null || entry.generation.isPaused) return;
+    entry.interruption = waitingItem(entry);
+    this.interrupted.add(entry.interruption);
+  }
+
+  #goOn(entry: LedgerEntry): void {
+    if (entry.interruption !== null) this.interrupted.remove(entry.interruption);
+    entry.interruption = null;
+  }
 }
 
-function waitingItem({ generation, numPromptTokens }: LedgerEntry): WaitingItem {
+function waitingItem({ generation, choice, numPromptTokens }: LedgerEntry): WaitingItem {
   const { tenantId, priority } = generation.request;
-  return { tenantId, priority, numTokens: numPromptTokens };
+  return { tenantId, priority, numTokens: numPromptTokens + choice.numGeneratedTokens };
 }

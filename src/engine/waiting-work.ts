@@ -1,4 +1,4 @@
-/** Sequences of one tenant and class that have never had rows. */
+/** Sequences of one tenant and class. */
 interface Lane {
   readonly tenantId: string;
   readonly priority: number;
@@ -18,7 +18,7 @@ export interface WaitingItem {
   readonly numTokens: number;
 }
 
-/** All that waits for its first row, by tenant and class, to tell who would go before whom. */
+/** Sequences that wait, by tenant and class, to tell who would go before whom. */
 export class WaitingWork {
   readonly #lanes = new Map<string, Lane>();
   #numSequences = 0;
@@ -30,6 +30,11 @@ export class WaitingWork {
 
   totalsOf(tenantId: string): WaitingTotals {
     return sum([...this.#lanes.values()].filter((lane) => lane.tenantId === tenantId));
+  }
+
+  /** Of this class and all better ones. */
+  upTo(priority: number): WaitingTotals {
+    return sum([...this.#lanes.values()].filter((lane) => lane.priority <= priority));
   }
 
   add({ tenantId, priority, numTokens }: WaitingItem): void {

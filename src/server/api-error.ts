@@ -61,6 +61,12 @@ export class ApiError extends Error {
     this.#details = { ...(reason !== null && { reason }), ...options.details };
   }
 
+  /** The same request would fail again. SDKs repeat every 5xx unless they are told. */
+  get isLasting(): boolean {
+    if (this.status === 500) return true;
+    return this.code === "deadline_exceeded" && this.retryAfterMs === null;
+  }
+
   /** OpenAI's body: all four keys, always. */
   toBody(): ApiErrorBody {
     const { message, type, param, code } = this;

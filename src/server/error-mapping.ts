@@ -60,18 +60,21 @@ function retryAfterSeconds(retryAfterMs: number): number {
 
 /** Headers that go with an error besides the body. */
 export function errorHeaders(error: ApiError): Record<string, string> {
-  // SDKs repeat every 5xx; what failed here would fail again.
-  if (error.status === 500) return { "x-should-retry": "false" };
+  if (error.isLasting) return { "x-should-retry": "false", ...reasonHeaders(error) };
   if (error.status !== 429 && error.status !== 503) return {};
   const seconds = retryAfterSeconds(error.retryAfterMs ?? defaultRetryAfterMs);
   const milliseconds = Math.min(60_000, Math.max(1000, Math.ceil(error.retryAfterMs ?? defaultRetryAfterMs)));
-  const reason = error.rejectedReason;
   return {
     "retry-after": String(seconds),
     "retry-after-ms": String(milliseconds),
-    // The second is what routers of llm-d pass on.
-    ...(reason !== null && { "x-headway-rejected-reason": reason, "x-llm-d-request-dropped-reason": reason }),
+    ...reasonHeaders(error),
   };
+}
+
+/** The second is what routers of llm-d pass on. */
+function reasonHeaders({ rejectedReason }: ApiError): Record<string, string> {
+  if (rejectedReason === null) return {};
+  return { "x-headway-rejected-reason": rejectedReason, "x-llm-d-request-dropped-reason": rejectedReason };
 }
 
 function fromGenerationError(error: GenerationError): ApiError {

@@ -123,6 +123,8 @@ describe("what the scheduler tells and does, on the real engine", () => {
     const { response } = await stream(KEYS[0], { prompt: tokens, max_tokens: 500, deadline_ms: 1 });
     const sent = (await response.json()) as { error: { reason: string } };
     assert.deepEqual([response.status, sent.error.reason], [status, error?.reason]);
+    assert.equal(response.headers.get("x-should-retry"), "false", "nothing is before it");
+    assert.equal(response.headers.get("retry-after"), null);
     const roomy = (await (await get(`/capacity?${query}0000000`)).json()) as Capacity;
     assert.deepEqual(roomy.admission, { accepted: true });
   });

@@ -3,7 +3,6 @@ import { fileURLToPath } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
 import { after, afterEach, describe, it } from "node:test";
 import { FakeModelRunner } from "../../models/fake-model-runner.ts";
-import { prospectOf } from "../../src/engine/admission.ts";
 import { EngineClient } from "../../src/engine/engine-client.ts";
 import { EngineStartError } from "../../src/engine/engine-supervisor.ts";
 import { GenerationError, type GenerationRequest } from "../../src/engine/generation.ts";
@@ -11,6 +10,7 @@ import {
   CountingObserver,
   createAssembler,
   createGenerationRequest,
+  createProspect,
   pieceOf,
   RecordingSink,
 } from "../support/engine-builders.ts";
@@ -30,6 +30,7 @@ function createClient(settings: Partial<FakeEngineSettings> = {}, maxQueuedSeque
   const observer = new CountingObserver();
   const client = new EngineClient({
     limits: { maxQueuedSequences, maxQueuedTokens: 1e6 },
+    keepsPrefixes: true,
     observer,
     createAssembler: () => createAssembler(),
     pieceOf,
@@ -223,7 +224,7 @@ describe("EngineClient", () => {
     };
     for (let index = 0; index < maxNumSeqs + 10; index++) refuse();
     assert.equal(client.stats().numWaiting, maxNumSeqs + 10);
-    const foretold = client.refusalOf(prospectOf(createGenerationRequest({ maxTokens: 3 })));
+    const foretold = client.refusalOf(createProspect({ maxTokens: 3 }));
     assert.deepEqual(observer.refusals, [], "asking is not being refused");
     assert.throws(refuse, (error) => {
       assert.ok(error instanceof GenerationError && foretold !== null);
@@ -233,6 +234,55 @@ describe("EngineClient", () => {
     });
     assert.deepEqual(observer.refusals, ["queue_requests"]);
     await Promise.all(accepted.map((sink) => sink.done));
+  });
+
+  it("expects a prompt to be computed once for its choices, and not again soon", async () => {
+    const { client } = createClient({ stepMs: 2 });
+    await client.start();
+    const prompts = [{ tokenIds: createPrompt(1, 400) }];
+    const seen: number[] = [];
+    const waitingTokens = (overrides: Partial<GenerationRequest>): RecordingSink => {
+      const sink = run(client, { prompts, maxTokens: 2, ...overrides });
+      seen.push(client.queue().numTokens);
+      return sink;
+    };
+    await waitingTokens({ numChoices: 4 }).done;
+    await waitingTokens({}).done;
+    // 24 whole blocks of 16 are shared.
+    assert.deepEqual(seen.splice(0), [400 + 3 * 16, 16]);
+    const answer = waitingTokens({ maxTokens: 100 });
+    await answer.done;
+    const turn = [...prompts[0]!.tokenIds, ...answer.tokenIds(), ...createPrompt(2, 20)];
+    await waitingTokens({ prompts: [{ tokenIds: turn }] }).done;
+    assert.equal(
+      seen.at(-1),
+      520 - 31 * 16,
+      "all but the last token of an answer is cached, in whole blocks",
+    );
+    process.kill(client.enginePid!, "SIGKILL");
+    await until(() => client.state === "restarting");
+    await waitingTokens({}).done;
+    assert.equal(seen.at(-1), 400, "the cache has gone with the engine");
+  });
+
+  it("counts streams that lost their memory among those that go first, until they go on", async () => {
+    const { client, observer } = createClient({ stepMs: 2, numBlocks: 140 });
+    await client.start();
+    const sinks = Array.from({ length: 8 }, (_, index) =>
+      run(client, { prompts: [{ tokenIds: createPrompt(index) }], maxTokens: 500 }),
+    );
+    const { numAhead } = client.forecast(createProspect());
+    assert.equal(numAhead, 8);
+    let mostAhead = 0;
+    const watch = setInterval(() => {
+      if (client.queue().numSequences > 0) return;
+      mostAhead = Math.max(mostAhead, client.forecast(createProspect()).numAhead);
+    }, 2);
+    await Promise.all(sinks.map((sink) => sink.done));
+    clearInterval(watch);
+    assert.ok(observer.numPreemptions > 0);
+    assert.ok(mostAhead > 0);
+    assert.equal(client.forecast(createProspect()).numAhead, 0);
   });
 
   it("says in one sentence why a model is refused", async () => {

@@ -19,17 +19,21 @@ const MAX_NUM_SEQS = 16;
 
 const clients: EngineClient[] = [];
 
-async function startClient(stepMs: number): Promise<{ client: EngineClient; observer: CountingObserver }> {
+async function startClient(
+  stepMs: number,
+  numBlocks = 512,
+): Promise<{ client: EngineClient; observer: CountingObserver }> {
   const observer = new CountingObserver();
   const client = new EngineClient({
     limits: { maxQueuedSequences: 1000, maxQueuedTokens: 1e6 },
+    keepsPrefixes: true,
     observer,
     createAssembler: () => createAssembler(),
     pieceOf,
     now: () => performance.now(),
     supervisor: {
       entry,
-      settings: { stepMs, numBlocks: 512 },
+      settings: { stepMs, numBlocks },
       logger: silent,
       now: () => performance.now(),
       hangTimeoutMs: () => 60_000,
@@ -173,7 +177,8 @@ describe("Deadlines", () => {
   });
 
   it("waiting requests that ask hear of their place", async () => {
-    const { client } = await startClient(1);
+    // Memory for all that runs: what is interrupted would go first.
+    const { client } = await startClient(1, 4096);
     await fillRows(client);
     const places: QueuePlace[] = [];
     const heard = new Promise<void>((resolve) => {

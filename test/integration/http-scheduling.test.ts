@@ -163,3 +163,18 @@ test("a refusal names its reason in the body and in headers, and when to come ba
     }
   }
 });
+
+test("what no waiting would help is not to be tried again", async (t) => {
+  const server = await createTestServer(t);
+  server.engine.refusal = new GenerationError("deadline_exceeded", "Never.", null, "deadline");
+  const payload = { prompt: "a" };
+  const { statusCode, headers } = await server.app.inject({
+    method: "POST",
+    url: "/v1/completions",
+    payload,
+  });
+  assert.equal(statusCode, 503);
+  assert.equal(headers["x-should-retry"], "false");
+  assert.deepEqual([headers["retry-after"], headers["retry-after-ms"]], [undefined, undefined]);
+  assert.equal(headers["x-headway-rejected-reason"], "deadline");
+});

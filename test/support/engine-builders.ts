@@ -1,6 +1,8 @@
 import type { SequenceRequest } from "../../scheduler/contracts.ts";
 import { GREEDY_SAMPLING, type SamplingParams } from "../../scheduler/sampling-params.ts";
+import { prospectOf } from "../../src/engine/admission.ts";
 import type { OutputAssembler } from "../../src/engine/choice.ts";
+import { promptSize } from "../../src/engine/prompt-size.ts";
 import type {
   ChoiceEnd,
   GenerationDelta,
@@ -9,6 +11,7 @@ import type {
   GenerationSink,
   GenerationSummary,
   PromptProgress,
+  ProspectiveRequest,
 } from "../../src/engine/generation.ts";
 import type { EngineObserver, FinishedRequest } from "../../src/engine/observer.ts";
 
@@ -44,6 +47,13 @@ export function createGenerationRequest(overrides: Partial<GenerationRequest> = 
     cacheSalt: "",
     ...overrides,
   };
+}
+
+/** As admission sees a request of whose prompts nothing is cached. */
+export function createProspect(overrides: Partial<GenerationRequest> = {}): ProspectiveRequest {
+  const request = createGenerationRequest(overrides);
+  const sizes = request.prompts.map(({ tokenIds }) => promptSize(tokenIds.length, 0, 16));
+  return prospectOf(request, sizes);
 }
 
 /** Text of a token in tests: its number and a space. */

@@ -4,14 +4,13 @@ import { Isolation } from "../../src/engine/isolation.ts";
 import { isSelfInflicted, RestartPolicy } from "../../src/engine/restart-policy.ts";
 import {
   admit,
-  prospectOf,
   retryAfterMs,
   type AdmissionLimits,
   type AdmissionState,
 } from "../../src/engine/admission.ts";
 import { GenerationError, type GenerationRequest } from "../../src/engine/generation.ts";
 import { createFakeModelInfo } from "../../models/fake-model-runner.ts";
-import { createGenerationRequest } from "../support/engine-builders.ts";
+import { createProspect } from "../support/engine-builders.ts";
 
 describe("Isolation", () => {
   it("lets the next suspect in when the one on trial is past the crash", () => {
@@ -63,8 +62,6 @@ describe("admit", () => {
     prediction: { queueMs: 0, ttftMs: 0, tpotMs: 0, totalMs: 0 },
   };
   const limits = { maxQueuedSequences: 4, maxQueuedTokens: 110 };
-  const prospect = (overrides: Partial<GenerationRequest> = {}) =>
-    prospectOf(createGenerationRequest(overrides));
   const codeOf = (run: () => void): string | null => {
     try {
       run();
@@ -77,36 +74,36 @@ describe("admit", () => {
 
   it("admits up to the bound and counts every choice", () => {
     assert.equal(
-      codeOf(() => admit(prospect(), state, limits)),
+      codeOf(() => admit(createProspect(), state, limits)),
       null,
     );
     assert.equal(
-      codeOf(() => admit(prospect({ numChoices: 2 }), state, limits)),
+      codeOf(() => admit(createProspect({ numChoices: 2 }), state, limits)),
       "overloaded",
     );
   });
 
   it("does not count as waiting what a free row takes", () => {
     const model = createFakeModelInfo({ maxNumSeqs: 4 });
-    const request = createGenerationRequest({ numChoices: 4 });
+    const request = createProspect({ numChoices: 4 });
     const roomy = { ...limits, maxQueuedTokens: 1000 };
     const fourStarted = { ...state, model, numStarted: 4 };
     assert.equal(
-      codeOf(() => admit(prospectOf(request), { ...state, model }, roomy)),
+      codeOf(() => admit(request, { ...state, model }, roomy)),
       null,
     );
     assert.equal(
-      codeOf(() => admit(prospectOf(request), fourStarted, roomy)),
+      codeOf(() => admit(request, fourStarted, roomy)),
       "overloaded",
     );
     // Rows that other tenants wait for are not free for this one.
     const tenantQueue = { numSequences: 1, numTokens: 10 };
     const perTenant = { ...roomy, maxQueuedSequences: 100, maxQueuedPerTenant: 4 };
-    const refusal = codeOf(() => admit(prospectOf(request), { ...state, model, tenantQueue }, perTenant));
+    const refusal = codeOf(() => admit(request, { ...state, model, tenantQueue }, perTenant));
     assert.equal(refusal, null);
     const stricter = { ...perTenant, maxQueuedPerTenant: 3 };
     assert.equal(
-      codeOf(() => admit(prospectOf(request), { ...state, model, tenantQueue }, stricter)),
+      codeOf(() => admit(request, { ...state, model, tenantQueue }, stricter)),
       "rate_limit_exceeded",
     );
   });
@@ -115,28 +112,44 @@ describe("admit", () => {
     const nothing = { numSequences: 0, numTokens: 0 };
     const idle = { ...state, queue: nothing, tenantQueue: nothing, numStarted: 0 };
     assert.equal(
-      codeOf(() => admit(prospect({ numChoices: 50 }), idle, limits)),
+      codeOf(() => admit(createProspect({ numChoices: 50 }), idle, limits)),
       null,
     );
     assert.equal(
-      codeOf(() => admit(prospect({ numChoices: 50 }), { ...idle, numStarted: 1 }, limits)),
+      codeOf(() => admit(createProspect({ numChoices: 50 }), { ...idle, numStarted: 1 }, limits)),
       "overloaded",
     );
   });
 
   it("bounds the queued tokens", () => {
-    const request = createGenerationRequest({ prompts: [{ tokenIds: Array.from({ length: 11 }, () => 1) }] });
+    const request = createProspect({ prompts: [{ tokenIds: Array.from({ length: 11 }, () => 1) }] });
     assert.equal(
-      codeOf(() => admit(prospectOf(request), state, limits)),
+      codeOf(() => admit(request, state, limits)),
       "overloaded",
     );
+  });
+
+  it("bounds the tokens of those only for whom no row is free", () => {
+    const refusalOf = (numTokens: number, changes: Partial<AdmissionState>): string | null => {
+      const model = createFakeModelInfo({ maxNumSeqs: 2 });
+      const nothing = { numSequences: 0, numTokens: 0 };
+      const running = { ...state, model, queue: nothing, tenantQueue: nothing, numStarted: 1, ...changes };
+      const request = createProspect({ prompts: [{ tokenIds: Array.from({ length: numTokens }, () => 1) }] });
+      return codeOf(() => admit(request, running, limits));
+    };
+    assert.equal(refusalOf(200, {}), null, "a row is free, nobody is before it");
+    assert.equal(refusalOf(200, { numStarted: 2 }), "overloaded");
+    const one = { queue: { numSequences: 1, numTokens: 200 } };
+    assert.equal(refusalOf(100, one), null, "the one before it takes the row, with its tokens");
+    assert.equal(refusalOf(111, one), "overloaded");
+    assert.equal(refusalOf(100, { queue: { numSequences: 2, numTokens: 40 } }), "overloaded");
   });
 
   it("names the bound that a request would cross, per tenant, by wait and by deadline", () => {
     const refusalOf = (overrides: Partial<GenerationRequest>, bounds: Partial<AdmissionLimits>) => {
       const prediction = { queueMs: 5000, ttftMs: 6000, tpotMs: 100, totalMs: 9000 };
       try {
-        admit(prospect(overrides), { ...state, prediction }, { ...limits, ...bounds });
+        admit(createProspect(overrides), { ...state, prediction }, { ...limits, ...bounds });
         return null;
       } catch (error) {
         assert.ok(error instanceof GenerationError);
@@ -146,9 +159,19 @@ describe("admit", () => {
     assert.deepEqual(refusalOf({}, { maxQueuedPerTenant: 3 }), ["rate_limit_exceeded", "tenant_queue", 2500]);
     assert.deepEqual(refusalOf({}, { maxPredictedWaitMs: 2000 }), ["overloaded", "predicted_wait", 3000]);
     assert.equal(refusalOf({}, { maxPredictedWaitMs: 5000 }), null);
-    for (const targets of [{ ttftMs: 5000 }, { totalMs: 8000 }, { tpotMs: 99 }]) {
+    for (const targets of [{ ttftMs: 4000 }, { totalMs: 7000 }]) {
       const refusal = refusalOf({ targets }, {});
-      assert.deepEqual(refusal, ["deadline_exceeded", "deadline", 1000]);
+      assert.deepEqual(refusal, ["deadline_exceeded", "deadline", 2000]);
+    }
+    // Without a queue it would take 1000 ms to the first token, 4000 ms to the last.
+    for (const targets of [
+      { ttftMs: 999 },
+      { totalMs: 3999 },
+      { tpotMs: 99 },
+      { ttftMs: 4000, tpotMs: 99 },
+    ]) {
+      const refusal = refusalOf({ targets }, {});
+      assert.deepEqual(refusal, ["deadline_exceeded", "deadline", null], "it would be late again");
     }
     assert.equal(refusalOf({ targets: { ttftMs: 6000, tpotMs: 100, totalMs: 9000 } }, {}), null);
   });
@@ -161,7 +184,7 @@ describe("admit", () => {
       ["restarting", null],
     ] as const) {
       assert.equal(
-        codeOf(() => admit(prospect(), { ...state, engineState }, limits)),
+        codeOf(() => admit(createProspect(), { ...state, engineState }, limits)),
         code,
       );
     }

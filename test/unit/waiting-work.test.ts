@@ -30,6 +30,9 @@ describe("WaitingWork", () => {
     const urgent = { tenantId: "single", priority: -1, numTokens: 70 };
     assert.deepEqual(waiting.ahead(urgent), { numSequences: 0, numTokens: 0 });
     assert.deepEqual(waiting.ahead({ ...urgent, priority: 1 }), { numSequences: 100, numTokens: 5000 });
+    waiting.add(urgent);
+    assert.deepEqual(waiting.upTo(-1), { numSequences: 1, numTokens: 70 });
+    assert.deepEqual(waiting.upTo(0), { numSequences: 101, numTokens: 5070 });
   });
 
   it("counts back to nothing", () => {

@@ -18,7 +18,10 @@ export function applyCors(request: FastifyRequest, reply: FastifyReply, policy: 
   reply.header("vary", "Origin");
   if (isAllowed) {
     reply.header("access-control-allow-origin", origin);
-    reply.header("access-control-expose-headers", "x-request-id, retry-after, retry-after-ms");
+    reply.header(
+      "access-control-expose-headers",
+      "x-request-id, retry-after, retry-after-ms, x-should-retry",
+    );
   }
   const isPreflight =
     request.method === "OPTIONS" && request.headers["access-control-request-method"] !== undefined;

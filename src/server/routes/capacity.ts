@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { Type } from "typebox";
 import type { Forecast, ProspectiveRequest } from "../../engine/generation.ts";
+import { numTokensToCompute, promptSize, sharedBlockSize } from "../../engine/prompt-size.ts";
 import { type ApiError, contextLengthExceeded } from "../api-error.ts";
 import { capacityReport } from "../capacity.ts";
 import type { AppDependencies } from "../dependencies.ts";
@@ -53,7 +54,8 @@ export function registerCapacityRoutes(app: FastifyInstance, context: ServerCont
 
 /** A request that is not made: null unless its prompt's length is given. */
 function prospectOf(request: FastifyRequest, { engine, config }: AppDependencies): ProspectiveRequest | null {
-  const { maxModelLen } = requireServable(engine);
+  const model = requireServable(engine);
+  const { maxModelLen } = model;
   const promptTokens = wholeNumberOf(request, "prompt_tokens", 1);
   if (promptTokens === null) return null;
   const numSequences = wholeNumberOf(request, "n", 1) ?? 1;
@@ -62,11 +64,12 @@ function prospectOf(request: FastifyRequest, { engine, config }: AppDependencies
   if (maxTokens > room || room < 1) throw tooLong(promptTokens, maxModelLen);
   const totalMs = wholeNumberOf(request, "deadline_ms", 1);
   const caller = callerOf(request);
+  const size = promptSize(promptTokens, 0, sharedBlockSize(model));
   return {
     tenantId: caller.tenantId || (caller.fairnessId ?? ""),
     priority: caller.priority ?? 0,
     numSequences,
-    numPromptTokens: promptTokens * numSequences,
+    numPromptTokens: numTokensToCompute([size], numSequences),
     longestPrompt: promptTokens,
     maxTokens,
     targets: { ...caller.targets, ...(totalMs !== null && { totalMs }) },

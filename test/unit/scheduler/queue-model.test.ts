@@ -5,6 +5,8 @@ import { QueueModel, type QueueLoad } from "../../../scheduler/queue-model.ts";
 const idle: QueueLoad = {
   numAhead: 0,
   numTokensAhead: 0,
+  numInterrupted: 0,
+  numInterruptedTokens: 0,
   numRunning: 0,
   maxNumSeqs: 4,
   numFreeTokens: 10_000,
@@ -59,7 +61,26 @@ describe("QueueModel", () => {
     assert.equal(queueMs({ numRunning: 3 }), 0, "a row is free");
     assert.equal(queueMs({ numRunning: 4 }), 250, "one of four rows");
     assert.equal(queueMs({ numRunning: 4, numAhead: 7 }), 2000);
-    assert.equal(queueMs({ numRunning: 2, numFreeTokens: 0, numHeldTokens: 50 }), 2000);
+    assert.equal(queueMs({ numRunning: 2, numFreeTokens: 0, numHeldTokens: 50 }), 1000);
+  });
+
+  test("memory comes back a run at a time, and those that go first grow into it", () => {
+    const model = trained();
+    // Each of four runs gives 200 tokens back when it ends, half an answer of 50 included, one every 250 ms.
+    const short = { ...idle, maxNumSeqs: 99, numRunning: 4, numFreeTokens: 99, numHeldTokens: 700 };
+    const queueMs = (load: Partial<QueueLoad>): number =>
+      Math.round(model.predict({ ...short, ...load }, work).queueMs);
+    assert.equal(queueMs({ numFreeTokens: 100 }), 0);
+    assert.equal(queueMs({}), 250, "a single token too little is one too little");
+    assert.equal(
+      queueMs({ numFreeTokens: -60 }),
+      250,
+      "what is held back for the growth of others is not free",
+    );
+    const interrupted = { numAhead: 4, numInterrupted: 4, numInterruptedTokens: 700 };
+    assert.equal(queueMs({ ...interrupted, numFreeTokens: 0 }), 625, "twice as many are under way");
+    assert.equal(queueMs({ numAhead: 4, numTokensAhead: 20, numFreeTokens: -40 }), 450);
+    assert.equal(queueMs({ ...interrupted, numFreeTokens: Infinity }), 0);
   });
 
   test("what runs is evidence too, before the first end and when it outlasts those that ended", () => {

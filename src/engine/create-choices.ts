@@ -1,0 +1,45 @@
+import { Choice, type OutputAssembler } from "./choice.ts";
+import type { GenerationRequest } from "./generation.ts";
+import { patienceOf } from "./latency-targets.ts";
+
+export interface ChoiceParts {
+  readonly nextSequenceId: () => string;
+  /** Builds the text side of one choice. */
+  readonly createAssembler: (request: GenerationRequest) => OutputAssembler;
+  /** Exact bytes of a token. */
+  readonly pieceOf: (tokenId: number) => Uint8Array;
+}
+
+/** The n choices of each prompt, prompt by prompt. */
+export function createChoices(request: GenerationRequest, parts: ChoiceParts): Choice[] {
+  const { nextSequenceId, createAssembler, pieceOf } = parts;
+  const firstTokenWithinMs = patienceOf(request.targets ?? {});
+  return request.prompts.flatMap((prompt, promptIndex) =>
+    Array.from({ length: request.numChoices }, (_, choiceOfPrompt) => {
+      const choiceIndex = promptIndex * request.numChoices + choiceOfPrompt;
+      return new Choice({
+        request: {
+          requestId: nextSequenceId(),
+          tokens: prompt.tokenIds,
+          numReplayedTokens: 0,
+          sampling: {
+            ...request.sampling,
+            choiceIndex,
+            // A prompt is scored once for all its choices.
+            promptLogprobs: choiceOfPrompt === 0 ? request.sampling.promptLogprobs : null,
+          },
+          maxTokens: request.maxTokens,
+          priority: request.priority,
+          tenantId: request.tenantId,
+          ...(firstTokenWithinMs !== null && { firstTokenWithinMs }),
+          cacheSalt: request.cacheSalt,
+          ...(prompt.pin !== undefined && { pin: prompt.pin }),
+        },
+        choiceIndex,
+        promptIndex,
+        assembler: createAssembler(request),
+        pieceOf,
+      });
+    }),
+  );
+}
