@@ -54,6 +54,9 @@ export interface Pace {
 /** What a pace that was measured beforehand weighs beside steps that serve: as much as one small one. */
 const SEED_TOKENS = 16;
 
+/** No chunk of a prompt is smaller. A call that is computes what the cache left of one, at the price of a whole chunk. */
+const MIN_CHUNK_TOKENS = 8;
+
 /**
  * How long a request waits, from the rates at which this engine has been working:
  *
@@ -86,7 +89,9 @@ export class QueueModel {
       this.#closeStep(0);
       this.#decodeMs = callMs;
     } else if (step.numPrefillTokens > 0) {
-      this.#promptTokenMs.observe(this.#decodeMs + callMs, step.numPrefillTokens);
+      if (step.numPrefillTokens >= MIN_CHUNK_TOKENS) {
+        this.#promptTokenMs.observe(this.#decodeMs + callMs, step.numPrefillTokens);
+      }
       this.#closeStep(callMs);
     }
   }

@@ -91,6 +91,13 @@ describe("QueueModel", () => {
     assert.equal(Math.round(trained().predict({ ...load, meanRunAgeMs: 10 }, work).queueMs), 2000);
   });
 
+  test("what the cache leaves of prompts does not make the tokens of others dear", () => {
+    const model = trained();
+    const before = model.predict(idle, work).ttftMs;
+    for (let count = 0; count < 100; count += 1) model.observeStep({ ...prefill, numPrefillTokens: 2 });
+    assert.equal(model.predict(idle, work).ttftMs, before);
+  });
+
   test("a pause in the work is no part of a step", () => {
     const model = new QueueModel();
     model.observeStep(decode);
