@@ -52,6 +52,7 @@ export class CompletionCall implements AdmittedCall {
   readonly #options: CompletionCallOptions;
   #generation: Generation | null = null;
   #sink: CompletionSink | null = null;
+  #isPaused = false;
   #isFinished = false;
 
   constructor(options: CompletionCallOptions) {
@@ -90,13 +91,17 @@ export class CompletionCall implements AdmittedCall {
     this.#generation = this.#options.dependencies.engine.generate(request, sink);
     // The sink may have ended before there was a generation to end.
     if (this.#isFinished) this.#generation.abort();
+    else if (this.#isPaused) this.#generation.pause();
   }
 
+  /** Also before it runs: it is paused then from its start. */
   pause(): void {
+    this.#isPaused = true;
     this.#generation?.pause();
   }
 
   resume(): void {
+    this.#isPaused = false;
     this.#generation?.resume();
   }
 

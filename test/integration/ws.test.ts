@@ -213,37 +213,6 @@ test("credits: chunks come only as the client asks for them", async (t) => {
   assert.deepEqual(textsOf(frames.flatMap(({ chunk }) => chunk ?? [])), [" one two three 😀 five six"]);
 });
 
-test("a client that withholds credits loses its generation", async (t) => {
-  const streamBuffer = { softBytes: 256 * 1024, hardBytes: 1024 * 1024, maxPausedMs: 20 };
-  const { client, server } = await connect(t, { config: { streamBuffer }, engine: { naturalLength: 100 } });
-  client.send(start("a", { max_tokens: 50 }, { credits: 1 }));
-  const frames = await client.ended("a");
-  assert.equal(frames.at(-1)?.error?.code, "slow_reader");
-  assert.equal(server.engine.active.size, 0);
-});
-
-test("a socket that does not read pauses its generations, then is dropped", async (t) => {
-  const streamBuffer = { softBytes: 128 * 1024, hardBytes: 64 * 1024 * 1024, maxPausedMs: 50 };
-  const { client, server } = await connect(t, {
-    config: { streamBuffer },
-    engine: { stepMs: null, naturalLength: 1000, padding: "x".repeat(100_000) },
-  });
-  client.send(start("a", { max_tokens: 400 }));
-  client.send(start("b", { max_tokens: 400 }));
-  await client.until(() => server.engine.active.size === 2);
-  client.pause();
-  const generations = [...server.engine.active];
-  await client.until(() => {
-    server.engine.step();
-    return generations.every((generation) => generation.isPaused);
-  });
-  await client.until(() => server.engine.active.size === 0);
-  const { body } = await server.app.inject({ url: "/metrics" });
-  assert.match(body, /^headway_slow_clients_cut_total 1$/m);
-  client.resume();
-  assert.equal((await client.closed).code, 1006);
-});
-
 test("too many frames are read later, not lost", async (t) => {
   const webSocket = {
     maxFrameBytes: 4096,

@@ -1,4 +1,5 @@
 import type { QueuePlace } from "../../engine/generation.ts";
+import type { ServerMetrics } from "../../telemetry/server-metrics.ts";
 import { ApiError } from "../api-error.ts";
 import type { CompletionCall } from "../completion-call.ts";
 import type { EventChannel } from "../delivery/event-channel.ts";
@@ -12,6 +13,7 @@ export interface WebSocketChannelOptions {
   readonly credits: number | null;
   /** How long a client may withhold credits while chunks wait. */
   readonly maxPausedMs: number;
+  readonly metrics: ServerMetrics;
   readonly send: (frame: string) => void;
   /** The generation's last frame has been sent. */
   readonly onClosed: () => void;
@@ -80,6 +82,7 @@ export class WebSocketChannel implements EventChannel {
     this.#stopCreditTimer();
     this.#waiting = [];
     this.#isClosed = true;
+    this.#setPaused(false);
     this.call.finish();
   }
 
@@ -99,26 +102,39 @@ export class WebSocketChannel implements EventChannel {
   #sendLast(frames: readonly string[]): void {
     this.#stopCreditTimer();
     this.#isClosed = true;
+    this.#setPaused(false);
     for (const frame of frames) this.#options.send(frame);
     this.#options.onClosed();
   }
 
   #updateFlow(): void {
+    if (this.#isClosed) return;
     const lacksCredit = this.#credits === 0;
     if (lacksCredit) {
       this.#creditTimer ??= setTimeout(() => this.#giveUp(), this.#options.maxPausedMs);
     } else {
       this.#stopCreditTimer();
     }
-    const mustPause = lacksCredit || this.#isSocketFull;
-    if (mustPause === this.#isPaused) return;
-    this.#isPaused = mustPause;
-    if (mustPause) this.call.pause();
-    else this.call.resume();
+    this.#setPaused(lacksCredit || this.#isSocketFull);
+  }
+
+  /** A generation is paused once, however many reasons there are. */
+  #setPaused(isPaused: boolean): void {
+    if (isPaused === this.#isPaused) return;
+    this.#isPaused = isPaused;
+    const { metrics } = this.#options;
+    if (isPaused) {
+      metrics.onStreamPaused();
+      this.call.pause();
+    } else {
+      metrics.onStreamResumed();
+      if (!this.#isClosed) this.call.resume();
+    }
   }
 
   /** A generation may not keep its cache for a client that does not read. */
   #giveUp(): void {
+    this.#options.metrics.onStreamCut();
     const message = "The client gave no credits for too long.";
     this.call.finish();
     this.fail(new ApiError(message, { status: 408, code: "slow_reader" }));

@@ -40,16 +40,10 @@ export class WebSocketConnection {
     this.#caller = caller;
     const metrics = context.dependencies.telemetry.server;
     this.#backPressure = new BackPressure(context.dependencies.config.streamBuffer, {
-      pause: () => {
-        metrics.onStreamPaused();
-        this.#setSocketFull(true);
-      },
-      resume: () => {
-        metrics.onStreamResumed();
-        this.#setSocketFull(false);
-      },
+      pause: () => this.#setSocketFull(true),
+      resume: () => this.#setSocketFull(false),
       cut: () => {
-        metrics.onStreamCut();
+        for (const channel of this.#channels.values()) if (!channel.isClosed) metrics.onStreamCut();
         socket.terminate();
       },
     });
@@ -106,6 +100,7 @@ export class WebSocketConnection {
         call,
         credits: frame.credits ?? null,
         maxPausedMs: this.#context.dependencies.config.streamBuffer.maxPausedMs,
+        metrics: this.#context.dependencies.telemetry.server,
         send: (text) => this.#sendText(text),
         onClosed: () => this.#channels.delete(id),
       });
