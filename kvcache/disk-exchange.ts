@@ -1,6 +1,6 @@
 import type { HostSlot } from "./cache-op.ts";
 import type { DiskFetch, DiskIndex } from "./disk-index.ts";
-import { pinPath } from "./pins.ts";
+import { pinPath, type Pin } from "./pins.ts";
 import type { HostSegment, PrefixKey, PrefixNode } from "./prefix-cache.ts";
 import { pathTo, type SegmentStore } from "./segment-store.ts";
 
@@ -23,24 +23,32 @@ export class DiskExchange {
    * Takes in a copy from an earlier process, of the blocks of `key` from `startBlock` on, and pins it. Its bytes belong
    * into its slot. Null when it is known, leads on from nothing, or there is no room.
    */
-  adopt(key: PrefixKey, startBlock: number, untilMs: number): HostSegment | null {
+  adopt(key: PrefixKey, startBlock: number, pins: readonly Pin[], nowMs: number): HostSegment | null {
     const { blockSize, maxBlocks } = this.#store.options;
     const numBlocks = Math.floor(key.tokens.length / blockSize) - startBlock;
     if (this.#store.numUsed + this.#store.numCopied(startBlock, numBlocks) > maxBlocks) return null;
     const segment = this.#graft(key, startBlock);
     if (segment === null) return null;
-    pinPath(pathTo(segment), untilMs);
+    this.pin(segment, pins, nowMs);
     this.#store.enterMemory(segment, { isFromDisk: true });
     this.index.add(segment);
     return segment;
   }
 
-  /** Notes that there is a file of such blocks. Null when they are known or lead on from nothing. */
-  noteFile(key: PrefixKey, startBlock: number): HostSegment | null {
+  /** Notes that there is a file of such blocks, and pins them. Null when they are known or lead on from nothing. */
+  noteFile(key: PrefixKey, startBlock: number, pins: readonly Pin[], nowMs: number): HostSegment | null {
     if (this.#store.options.maxBlocks === 0) return null;
     const segment = this.#graft(key, startBlock);
-    if (segment !== null) this.index.add(segment);
+    if (segment === null) return null;
+    this.pin(segment, pins, nowMs);
+    this.index.add(segment);
     return segment;
+  }
+
+  /** Keeps a segment and what leads there. */
+  pin(segment: HostSegment, pins: readonly Pin[], nowMs: number): void {
+    const path = pathTo(segment);
+    for (const pin of pins) pinPath(path, pin, nowMs);
   }
 
   /** A segment that is in memory has become a file too. False when it is lost already. */

@@ -7,7 +7,7 @@ import { HostTier, DEFAULT_SEGMENT_BLOCKS } from "./host-tier.ts";
 import { findViolations } from "./integrity.ts";
 import type { KvCacheOptions } from "./kv-cache-options.ts";
 import { NullPrefixCache } from "./null-prefix-cache.ts";
-import { pinPath, unpinPath } from "./pins.ts";
+import { pinPath, unpinPath, type PinOwner } from "./pins.ts";
 import type { PrefixCache, PrefixKey, PrefixNode } from "./prefix-cache.ts";
 import { RadixPrefixCache } from "./radix-prefix-cache.ts";
 import { SequenceTables } from "./sequence-tables.ts";
@@ -116,7 +116,8 @@ export class KvCacheManager {
       return null;
     }
     const { blockSize } = this.#options;
-    if (pin !== null) pinPath(table.path.slice(0, Math.floor(pin.numTokens / blockSize)), pin.untilMs);
+    if (pin !== null)
+      pinPath(table.path.slice(0, Math.floor(pin.numTokens / blockSize)), pin, this.#tables.nowMs);
     return {
       seqId,
       numCachedTokens: table.path.length * blockSize,
@@ -178,18 +179,15 @@ export class KvCacheManager {
       if (node === null) return;
       node.holders.add(seqId);
       table.path.push(node);
-      if (table.path.length * blockSize <= (table.pin?.numTokens ?? 0)) pinPath([node], table.pin!.untilMs);
+      if (table.path.length * blockSize <= (table.pin?.numTokens ?? 0))
+        pinPath([node], table.pin!, this.#tables.nowMs);
       this.#tables.dropCoveredBranch(table.path);
     }
   }
 
-  /** Keeps what there is of a prefix until then; see PrefixPin. */
-  pin(key: PrefixKey, untilMs: number): void {
-    pinPath(this.#prefixes.match(key, Math.floor(key.tokens.length / this.#options.blockSize)), untilMs);
-  }
-
-  unpin(key: PrefixKey): void {
-    unpinPath(this.#prefixes.match(key, Math.floor(key.tokens.length / this.#options.blockSize)));
+  /** Ends one owner's pin of a prefix. */
+  unpin(key: PrefixKey, owner: PinOwner): void {
+    unpinPath(this.#prefixes.match(key, Math.floor(key.tokens.length / this.#options.blockSize)), owner);
   }
 
   /** Ends a sequence's run. With `retain` its full computed blocks stay as a cached branch. */

@@ -1,20 +1,36 @@
 import type { PrefixNode } from "./prefix-cache.ts";
 
-/** A wish to keep a prefix: it leaves the pool after all that is not pinned, and host memory only when its time is over. */
-export interface PrefixPin {
-  /** Length of the prefix; only its full blocks are kept. */
-  readonly numTokens: number;
+/** Whose wish a pin is. Each owner gives up its own pins alone. */
+export type PinOwner = string;
+
+/** All requests together: each use prolongs what an earlier one asked for, and nobody ends it. */
+export const REQUESTS: PinOwner = "";
+
+export interface Pin {
+  readonly owner: PinOwner;
   readonly untilMs: number;
 }
 
-export function pinPath(path: readonly PrefixNode[], untilMs: number): void {
-  for (const node of path) node.pinnedUntilMs = Math.max(node.pinnedUntilMs, untilMs);
+/** A wish to keep a prefix: it leaves the pool after all that is not pinned, and host memory only when its time is over. */
+export interface PrefixPin extends Pin {
+  /** Length of the prefix; only its full blocks are kept. */
+  readonly numTokens: number;
 }
 
-/** Ends the pin of a path, and of shorter ones on it; longer ones, which need it, go on. */
-export function unpinPath(path: readonly PrefixNode[]): void {
-  for (const node of path.toReversed()) {
-    node.pinnedUntilMs = Math.max(0, ...[...node.children].map((child) => child.pinnedUntilMs));
+/** Pins of which the time is over are forgotten on the way. */
+export function pinPath(path: readonly PrefixNode[], { owner, untilMs }: Pin, nowMs: number): void {
+  for (const node of path) {
+    const pins = (node.pins ??= new Map());
+    for (const [other, otherUntilMs] of pins) if (otherUntilMs <= nowMs) pins.delete(other);
+    pins.set(owner, Math.max(pins.get(owner) ?? 0, untilMs));
+    node.pinnedUntilMs = Math.max(...pins.values());
+  }
+}
+
+/** Ends an owner's pin of a path; those of others go on. */
+export function unpinPath(path: readonly PrefixNode[], owner: PinOwner): void {
+  for (const node of path) {
+    if (node.pins?.delete(owner) === true) node.pinnedUntilMs = Math.max(0, ...node.pins.values());
   }
 }
 

@@ -1,6 +1,7 @@
 import type { HostSlot } from "./cache-op.ts";
 import type { ChildNodes } from "./child-nodes.ts";
 import type { HolderSet } from "./holder-set.ts";
+import type { PinOwner } from "./pins.ts";
 import type { UseLinks } from "./use-order.ts";
 
 /**
@@ -23,6 +24,8 @@ export interface PrefixNode {
   hosted: HostSegment | null;
   /** Until then the block stays in some tier if at all possible; never later than its parent's. */
   pinnedUntilMs: number;
+  /** When each owner's pin ends; the last of them is `pinnedUntilMs`. Null for what nobody has ever pinned. */
+  pins: Map<PinOwner, number> | null;
 }
 
 /** Consecutive blocks of one path that were copied together: to host memory, and from there to disk or back. */

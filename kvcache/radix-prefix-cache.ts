@@ -76,7 +76,7 @@ function createNode(
 ): PrefixNode {
   const children = new ChildNodes();
   const holders = new HolderSet();
-  return { cacheSalt, parent, hash, tokens, children, holders, hosted: null, pinnedUntilMs: 0 };
+  return { cacheSalt, parent, hash, tokens, children, holders, hosted: null, pinnedUntilMs: 0, pins: null };
 }
 
 function hasTokens(node: PrefixNode, tokens: readonly number[], start: number): boolean {

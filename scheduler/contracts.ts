@@ -2,6 +2,7 @@ import type { BlockCounts } from "../kvcache/block-pool.ts";
 import type { CacheOp, HostCopyRange, HostSlot, SeqId } from "../kvcache/cache-op.ts";
 import type { HostBlockCounts } from "../kvcache/host-tier.ts";
 import type { KvLayout } from "../kvcache/kv-cache-options.ts";
+import type { PinOwner } from "../kvcache/pins.ts";
 import type { SamplingParams } from "./sampling-params.ts";
 
 export type { BlockCounts, CacheOp, HostBlockCounts, HostCopyRange, HostSlot, KvLayout, SeqId };
@@ -24,15 +25,22 @@ export interface SequenceRequest {
   readonly firstTokenWithinMs?: number;
   /** Sequences share cached prefixes only inside one salt. */
   readonly cacheSalt: string;
-  /** Keeps the first `numTokens` tokens cached for that long after the last request that asks for it. */
-  readonly pin?: { readonly numTokens: number; readonly ttlMs: number };
+  readonly pin?: PinRequest;
 }
 
-/** A prefix that stays cached for `ttlMs` from now. */
+/** Keeps the first `numTokens` tokens cached for that long after the last request that asks for it. */
+export interface PinRequest {
+  readonly numTokens: number;
+  readonly ttlMs: number;
+  /** Who may give it up; without one nobody can. */
+  readonly owner?: PinOwner;
+}
+
+/** A prefix as its owner pinned it. */
 export interface PinnedPrefix {
   readonly tokens: readonly number[];
   readonly cacheSalt: string;
-  readonly ttlMs: number;
+  readonly owner: PinOwner;
 }
 
 export type FinishReason = "stop" | "length" | "abort" | "error";

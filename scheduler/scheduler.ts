@@ -1,5 +1,4 @@
 import type { KvCacheManager } from "../kvcache/kv-cache-manager.ts";
-import type { PrefixKey } from "../kvcache/prefix-cache.ts";
 import type {
   Batch,
   BatchResult,
@@ -125,13 +124,9 @@ export class Scheduler {
     if (sequence !== undefined) this.#roster.resume(sequence);
   }
 
-  /** Keeps what is cached of a prefix; a request with a pin keeps what it computes. */
-  pin(prefix: PinnedPrefix, nowMs: number): void {
-    this.#kv.pin(prefix, nowMs + prefix.ttlMs);
-  }
-
-  unpin(key: PrefixKey): void {
-    this.#kv.unpin(key);
+  /** Ends the pin of a prefix, but not those of others on it. */
+  unpin(prefix: PinnedPrefix): void {
+    this.#kv.unpin(prefix, prefix.owner);
   }
 
   /** True when schedule() would return a plan, or all that could run is on its way from disk. */

@@ -1,7 +1,14 @@
 import type { DiskFetch } from "../kvcache/disk-index.ts";
-import type { PrefixPin } from "../kvcache/pins.ts";
+import { REQUESTS, type PrefixPin } from "../kvcache/pins.ts";
 import type { PrefixKey } from "../kvcache/prefix-cache.ts";
-import type { FinishReason, SequenceRequest, SequenceStatus, SequenceView, SeqId } from "./contracts.ts";
+import type {
+  FinishReason,
+  PinRequest,
+  SequenceRequest,
+  SequenceStatus,
+  SequenceView,
+  SeqId,
+} from "./contracts.ts";
 import type { SamplingParams } from "./sampling-params.ts";
 import type { SchedulerOptions } from "./scheduler-options.ts";
 import type { Contender } from "./urgency.ts";
@@ -82,8 +89,7 @@ export class Sequence implements SequenceView, PrefixKey, Contender {
     const { firstTokenWithinMs } = request;
     this.#deadlineMs = firstTokenWithinMs === undefined ? null : arrival.arrivalMs + firstTokenWithinMs;
     const { pin } = request;
-    this.pin =
-      pin === undefined ? null : { numTokens: pin.numTokens, untilMs: arrival.arrivalMs + pin.ttlMs };
+    this.pin = pin === undefined ? null : toPin(pin, arrival.arrivalMs);
     this.maxNumTokens = Math.min(this.numPromptTokens + request.maxTokens, limits.maxModelLen);
     const numTogether = this.numPromptTokens === 1 ? 0 : this.numPromptTokens;
     this.decodesFrom = limits.isDeterministic === true ? numTogether : Infinity;
@@ -144,4 +150,8 @@ export class Sequence implements SequenceView, PrefixKey, Contender {
     if (this.sampling.stopTokenIds.includes(tokenId)) return "stop";
     return this.wantsToken ? null : "length";
   }
+}
+
+function toPin({ numTokens, ttlMs, owner = REQUESTS }: PinRequest, nowMs: number): PrefixPin {
+  return { numTokens, owner, untilMs: nowMs + ttlMs };
 }

@@ -32,7 +32,7 @@ export interface AttachedDiskTier {
 }
 
 /** Of the files; another one is not read. */
-const FORMAT = 2;
+const FORMAT = 3;
 const SYNC_INTERVAL_MS = 1000;
 const HEAD_BYTES = 1 << 20;
 

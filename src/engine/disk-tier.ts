@@ -2,6 +2,7 @@ import type { DiskExchange } from "../../kvcache/disk-exchange.ts";
 import type { HostTier } from "../../kvcache/host-tier.ts";
 import type { HostSegment } from "../../kvcache/prefix-cache.ts";
 import { pathTo } from "../../kvcache/segment-store.ts";
+import { expiryOf, isFileDue, pinTimesOf, toPins, type Clocks, type PinTimes } from "./pin-times.ts";
 import { isIntact } from "./prefix-file.ts";
 import { PrefixFolder, type FoundFile } from "./prefix-folder.ts";
 import { within } from "./within.ts";
@@ -36,9 +37,6 @@ export interface DiskTierOptions {
   readonly readTimeoutMs?: number;
 }
 
-/** A pin that ends sooner is not worth a file. */
-const MIN_REMAINING_MS = 10 * 60_000;
-
 const DEFAULT_READ_TIMEOUT_MS = 5000;
 
 /** Until files have been read: a common SSD. */
@@ -48,11 +46,11 @@ const SPEED_WEIGHT = 0.2;
 /** Each read that is not worth it makes the next one seem so much faster, lest one bad hour of the disk be the last. */
 const OPTIMISM = 1.05;
 
-/** A segment to be written, its bytes held, and the Unix time at which its pin ends; 0 without one. */
+/** A segment to be written, its bytes held. */
 interface Work {
   readonly segment: HostSegment;
   readonly copy: HeldCopy;
-  readonly expiresAtMs: number;
+  readonly pins: PinTimes;
 }
 
 /**
@@ -75,15 +73,17 @@ export class DiskTier {
     this.#files = new PrefixFolder(options.folder, options.identity);
   }
 
-  /** Finds what earlier runs kept. What is pinned goes to host memory at once. Returns how many tokens that is. */
+  /**
+   * Finds what earlier runs kept. What is pinned goes to host memory at once, as far as there is room. What leads on from
+   * nothing stays, for another server may have written it, until it is old. Returns how many tokens are pinned.
+   */
   load(): number {
-    const found = this.#files.find();
     let numTokens = 0;
-    for (const file of found) {
-      const { expiresAtMs, startBlock, tokens } = file.facts.header;
-      const isAdopted = expiresAtMs > 0 && this.#adopt(file);
-      if (isAdopted) numTokens += tokens.length - startBlock * this.#options.blockSize;
-      else if (expiresAtMs > 0 || !this.#note(file)) this.#files.discard(file.name);
+    for (const file of this.#files.find()) {
+      const { pins, startBlock, tokens } = file.facts.header;
+      const isPinned = expiryOf(pins) > 0;
+      const isOfUse = (isPinned && this.#adopt(file)) || this.#note(file);
+      if (isPinned && isOfUse) numTokens += tokens.length - startBlock * this.#options.blockSize;
     }
     const byUse = [...this.#files.segments].toSorted(
       (left, right) => this.#files.factsOf(left)!.modifiedAtMs - this.#files.factsOf(right)!.modifiedAtMs,
@@ -122,9 +122,9 @@ export class DiskTier {
     try {
       for (const segment of this.#outdated()) this.#files.removeNow(segment);
       for (let work = this.#nextPinned(); work !== null; work = this.#nextPinned()) {
-        const { segment, copy, expiresAtMs } = work;
+        const { segment, copy } = work;
         for (const victim of this.#victims(work) ?? []) this.#files.removeNow(victim);
-        this.#files.writeNow(segment, copy.bytes, expiresAtMs);
+        this.#files.writeNow(segment, copy.bytes, this.#allPins(work));
         copy.free();
       }
     } catch {
@@ -133,12 +133,12 @@ export class DiskTier {
   }
 
   #adopt({ name, facts }: FoundFile): boolean {
-    const { copies, now } = this.#options;
+    const { copies } = this.#options;
     const bytes = this.#files.readNow(name);
     if (bytes === null) return false;
     const { header } = facts;
-    const untilMs = now() + header.expiresAtMs - Date.now();
-    const segment = this.#disk.adopt(header, header.startBlock, untilMs);
+    const clocks = this.#clocks();
+    const segment = this.#disk.adopt(header, header.startBlock, toPins(header.pins, clocks), clocks.nowMs);
     if (segment === null) return false;
     const copy = copies.createHostCopy(bytes.length);
     copy.bytes.set(bytes);
@@ -148,7 +148,9 @@ export class DiskTier {
   }
 
   #note(file: FoundFile): boolean {
-    const segment = this.#disk.noteFile(file.facts.header, file.facts.header.startBlock);
+    const { header } = file.facts;
+    const clocks = this.#clocks();
+    const segment = this.#disk.noteFile(header, header.startBlock, toPins(header.pins, clocks), clocks.nowMs);
     if (segment !== null) this.#files.enter(segment, file);
     return segment !== null;
   }
@@ -186,6 +188,7 @@ export class DiskTier {
       });
     } else if (frame !== null && (await isIntact(facts.header, copy.bytes, frame))) {
       this.#learnSpeed(facts.payloadBytes / Math.max(1, this.#options.now() - startMs));
+      void this.#files.touch(segment);
       return this.#place(segment, copy);
     } else {
       copy.free();
@@ -216,10 +219,10 @@ export class DiskTier {
   }
 
   async #write(work: Work): Promise<void> {
-    const { segment, copy, expiresAtMs } = work;
+    const { segment, copy } = work;
     try {
       for (const victim of this.#victims(work) ?? []) await this.#lose(victim);
-      await this.#files.write(segment, copy.bytes, expiresAtMs);
+      await this.#files.write(segment, copy.bytes, this.#allPins(work));
     } finally {
       copy.free();
     }
@@ -230,7 +233,7 @@ export class DiskTier {
   *#outdated(): Iterable<HostSegment> {
     const nowMs = this.#options.now();
     for (const segment of this.#files.segments) {
-      const wasPinned = this.#files.factsOf(segment)!.header.expiresAtMs > 0;
+      const wasPinned = expiryOf(this.#files.factsOf(segment)!.header.pins) > 0;
       const isOver = wasPinned && segment.nodes[0]!.pinnedUntilMs <= nowMs;
       if (this.#disk.index.has(segment) && !isOver) continue;
       this.#disk.noteRemoved(segment);
@@ -240,35 +243,42 @@ export class DiskTier {
 
   /** A pinned segment whose file is missing or ends much too early, if it fits. */
   #nextPinned(): Work | null {
-    const [nowMs, unixMs] = [this.#options.now(), Date.now()];
-    for (const segment of this.#options.host.pinned(nowMs)) {
-      const expiresAtMs = Math.round(unixMs + segment.nodes[0]!.pinnedUntilMs - nowMs);
-      const work = this.#isDue(segment, expiresAtMs - unixMs) ? this.#workOf(segment, expiresAtMs) : null;
+    const clocks = this.#clocks();
+    for (const segment of this.#options.host.pinned(clocks.nowMs)) {
+      const pins = pinTimesOf(segment.nodes[0]!, clocks);
+      const inFile = this.#files.factsOf(segment)?.header.pins ?? {};
+      const work = isFileDue(inFile, pins, clocks.unixMs) ? this.#workOf(segment, pins) : null;
       if (work !== null) return work;
     }
     return null;
   }
 
-  /** Pins that are prolonged by every use are written again only when half of their time is over. */
-  #isDue(segment: HostSegment, remainingMs: number): boolean {
-    const knownMs = this.#files.factsOf(segment)?.header.expiresAtMs ?? 0;
-    if (knownMs === 0) return remainingMs >= MIN_REMAINING_MS;
-    return knownMs < Date.now() + remainingMs / 2;
+  /** Those of other servers too, which are kept here as well from now on, lest the file that is replaced be their loss. */
+  #allPins({ segment, pins }: Work): PinTimes {
+    const others = this.#files.pinsOfOthers(segment);
+    if (expiryOf(others) === 0) return pins;
+    const clocks = this.#clocks();
+    this.#disk.pin(segment, toPins(others, clocks), clocks.nowMs);
+    return pinTimesOf(segment.nodes[0]!, clocks);
+  }
+
+  #clocks(): Clocks {
+    return { nowMs: this.#options.now(), unixMs: Date.now() };
   }
 
   /** Something that host memory will give up soon, if it can be had back sooner than by computing it. */
   #nextCold(): Work | null {
     const segment = this.#disk.nextToWrite();
-    const work = segment === null ? null : this.#workOf(segment, 0);
+    const work = segment === null ? null : this.#workOf(segment, {});
     if (work === null || this.#isWorthReading(work.segment, work.copy.bytes.length)) return work;
     work.copy.free();
     return null;
   }
 
-  #workOf(segment: HostSegment, expiresAtMs: number): Work | null {
+  #workOf(segment: HostSegment, pins: PinTimes): Work | null {
     const copy = this.#options.copies.holdHostCopy(segment.slot);
     if (copy === null) return null;
-    const work = { segment, copy, expiresAtMs };
+    const work = { segment, copy, pins };
     if (this.#victims(work) !== null) return work;
     copy.free();
     return null;
@@ -278,10 +288,10 @@ export class DiskTier {
    * Whose files make room for another one, least recently used first; null when that is not enough. What is pinned
    * stays, and what leads to the newcomer, and what is itself about to leave memory, lest files chase each other.
    */
-  #victims({ segment, copy, expiresAtMs }: Work): HostSegment[] | null {
+  #victims({ segment, copy, pins }: Work): HostSegment[] | null {
     const nowMs = this.#options.now();
     const oldBytes = this.#files.factsOf(segment)?.sizeBytes ?? 0;
-    const newBytes = this.#files.sizeOf(segment, copy.bytes.length, expiresAtMs);
+    const newBytes = this.#files.sizeOf(segment, copy.bytes.length, pins);
     let numBytes = this.#files.totalBytes - oldBytes + newBytes - this.#options.maxBytes;
     if (numBytes <= 0) return [];
     const spared = new Set([...pathTo(segment).map(({ hosted }) => hosted), ...this.#disk.cold()]);

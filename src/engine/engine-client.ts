@@ -49,6 +49,7 @@ export class EngineClient implements Engine, GenerationPort {
   #isClosing = false;
   #sequenceCount = 0;
   #onIdle: (() => void) | null = null;
+  #onRestart = (): void => {};
 
   constructor(options: EngineClientOptions) {
     this.#options = options;
@@ -80,6 +81,7 @@ export class EngineClient implements Engine, GenerationPort {
       },
       onUp: () => {
         this.#ledger.connect();
+        if (this.numRestarts > 0) this.#onRestart();
       },
       onDeath: (exit) => {
         this.#onDeath(exit.isSelfInflicted);
@@ -155,8 +157,12 @@ export class EngineClient implements Engine, GenerationPort {
     return refusalOf(request, state, this.#options.limits);
   }
 
-  unpin(prefix: PinnedPrefix, others: readonly PinnedPrefix[]): void {
-    this.#supervisor.post({ unpin: [prefix], pin: others });
+  unpin(prefix: PinnedPrefix): void {
+    this.#supervisor.post({ unpin: [prefix] });
+  }
+
+  onRestart(listener: () => void): void {
+    this.#onRestart = listener;
   }
 
   async snapshot(): Promise<EngineSnapshot> {

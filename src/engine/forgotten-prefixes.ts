@@ -10,14 +10,21 @@ const MAX_AGE_MS = 8 * 24 * 3_600_000;
  */
 export function removeForgotten(parent: string, nowMs = Date.now()): void {
   for (const folder of entriesOf(parent)) {
+    // Asked before its files go, which changes it. A new one belongs to a server that is about to write.
+    const isUnused = isOld(folder, nowMs);
     for (const file of entriesOf(folder)) attempt(() => removeIfOld(file, nowMs));
     // Fails, as it should, where files are left.
-    attempt(() => rmdirSync(folder));
+    if (isUnused) attempt(() => rmdirSync(folder));
   }
 }
 
 function removeIfOld(file: string, nowMs: number): void {
-  if (nowMs - statSync(file).mtimeMs > MAX_AGE_MS) rmSync(file, { force: true });
+  if (isOld(file, nowMs)) rmSync(file, { force: true });
+}
+
+function isOld(entry: string, nowMs: number): boolean {
+  const stats = statSync(entry, { throwIfNoEntry: false });
+  return stats !== undefined && nowMs - stats.mtimeMs > MAX_AGE_MS;
 }
 
 function entriesOf(folder: string): string[] {

@@ -1,4 +1,4 @@
-import type { FinishReason, PinnedPrefix, TokenLogprob } from "../../scheduler/contracts.ts";
+import type { FinishReason, PinnedPrefix, PinRequest, TokenLogprob } from "../../scheduler/contracts.ts";
 import type { SamplingParams } from "../../scheduler/sampling-params.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import type { SchedulerStats } from "../../scheduler/contracts.ts";
@@ -8,8 +8,7 @@ import type { EngineSnapshot } from "./engine-snapshot.ts";
 /** One prompt, tokenized. */
 export interface Prompt {
   readonly tokenIds: readonly number[];
-  /** Keeps the first `numTokens` of them cached for that long. */
-  readonly pin?: { readonly numTokens: number; readonly ttlMs: number };
+  readonly pin?: PinRequest;
 }
 
 /** A client's request after parsing: everything is checked, defaulted and tokenized. */
@@ -205,8 +204,10 @@ export interface Engine {
   snapshot(): Promise<EngineSnapshot>;
   /** Throws GenerationError when refused: nothing was queued then. */
   generate(request: GenerationRequest, sink: GenerationSink): Generation;
-  /** Ends the pin of a prefix; `others` are those that go on and may begin with the same tokens. */
-  unpin(prefix: PinnedPrefix, others: readonly PinnedPrefix[]): void;
+  /** Ends the pin of a prefix, but not those of others on it. */
+  unpin(prefix: PinnedPrefix): void;
+  /** Calls back whenever another engine process is up: what the last one had pinned is gone, but for what the disk has. */
+  onRestart(listener: () => void): void;
   /** Refuses new work, lets running work finish until the deadline, aborts the rest, ends the process. */
   close(graceMs: number): Promise<void>;
 }

@@ -10,16 +10,12 @@ type Writable<List> = List extends readonly (infer Item)[] ? Item[] : never;
 export class Outbox {
   #lists: Lists = {};
 
-  add({ abort, submit, pause, resume, unpin, pin, snapshot }: ToEngine): void {
+  add({ abort, submit, pause, resume, unpin, snapshot }: ToEngine): void {
     for (const id of abort ?? []) this.#abort(id);
     if (submit) (this.#lists.submit ??= []).push(...submit);
     for (const id of pause ?? []) this.#pause(id);
     for (const id of resume ?? []) this.#resume(id);
-    for (const prefix of unpin ?? []) {
-      this.#drop("pin", (other) => other.tokens === prefix.tokens && other.cacheSalt === prefix.cacheSalt);
-      (this.#lists.unpin ??= []).push(prefix);
-    }
-    if (pin) (this.#lists.pin ??= []).push(...pin);
+    if (unpin) (this.#lists.unpin ??= []).push(...unpin);
     if (snapshot) (this.#lists.snapshot ??= []).push(...snapshot);
   }
 

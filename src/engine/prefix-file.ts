@@ -1,7 +1,8 @@
-import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync, readSync, renameSync, writeFileSync } from "node:fs";
+import { createHash, randomUUID } from "node:crypto";
+import { closeSync, fstatSync, openSync, readSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import type { PinTimes } from "./pin-times.ts";
 
 /** Some consecutive KV blocks of a prefix: all that says what they are. */
 export interface PrefixHeader {
@@ -11,8 +12,7 @@ export interface PrefixHeader {
   /** All tokens up to the end of the blocks. */
   readonly tokens: readonly number[];
   readonly startBlock: number;
-  /** Unix milliseconds at which the pin ends; 0 without one. */
-  readonly expiresAtMs: number;
+  readonly pins: PinTimes;
 }
 
 export interface PrefixFile extends PrefixHeader {
@@ -67,11 +67,13 @@ export async function writePrefixFile(
   const head = encodeHeader(header);
   const digest = await digestOf([head, bytes]);
   const temporary = temporaryName(file);
+  let modifiedAtMs: number;
   try {
     const handle = await open(temporary, "w", 0o600);
     try {
       const { bytesWritten } = await handle.writev([head, bytes, digest]);
       if (bytesWritten !== head.length + bytes.length + DIGEST_BYTES) throw new Error("the disk took a part");
+      modifiedAtMs = (await handle.stat()).mtimeMs;
     } finally {
       await handle.close();
     }
@@ -80,7 +82,7 @@ export async function writePrefixFile(
     await rm(temporary, { force: true });
     throw error;
   }
-  return factsOf(header, head.length, bytes.length);
+  return factsOf(header, { headerBytes: head.length, payloadBytes: bytes.length, modifiedAtMs });
 }
 
 /** The same at once, before the process ends. */
@@ -88,9 +90,11 @@ export function writePrefixFileNow(file: string, prefix: PrefixFile): PrefixFile
   const data = encodePrefixFile(prefix);
   const temporary = temporaryName(file);
   writeFileSync(temporary, data, { mode: 0o600 });
+  const modifiedAtMs = statSync(temporary).mtimeMs;
   renameSync(temporary, file);
   const { bytes, ...header } = prefix;
-  return factsOf(header, data.length - bytes.length - DIGEST_BYTES, bytes.length);
+  const headerBytes = data.length - bytes.length - DIGEST_BYTES;
+  return factsOf(header, { headerBytes, payloadBytes: bytes.length, modifiedAtMs });
 }
 
 /** What a file says it is, which only the digest of all of it can prove; null when it says nothing of the kind. */
@@ -157,14 +161,16 @@ async function digestOf(parts: readonly Uint8Array[]): Promise<Buffer> {
   return hash.digest();
 }
 
-function encodeHeader({ identity, cacheSalt, tokens, startBlock, expiresAtMs }: PrefixHeader): Buffer {
-  return Buffer.from(`${JSON.stringify({ identity, cacheSalt, tokens, startBlock, expiresAtMs })}\n`);
+function encodeHeader({ identity, cacheSalt, tokens, startBlock, pins }: PrefixHeader): Buffer {
+  return Buffer.from(`${JSON.stringify({ identity, cacheSalt, tokens, startBlock, pins })}\n`);
 }
 
 function parseHeader(line: Uint8Array): PrefixHeader | null {
   try {
     const header = JSON.parse(Buffer.from(line).toString()) as PrefixHeader;
-    return Array.isArray(header.tokens) && Number.isInteger(header.startBlock) ? header : null;
+    const { tokens, startBlock, pins } = header;
+    const isWhole = Array.isArray(tokens) && Number.isInteger(startBlock) && typeof pins === "object";
+    return isWhole && Object.values(pins).every(Number.isFinite) ? header : null;
   } catch {
     return null;
   }
@@ -184,11 +190,14 @@ function readLine(descriptor: number): Buffer | null {
   }
 }
 
-function factsOf(header: PrefixHeader, headerBytes: number, payloadBytes: number): PrefixFileFacts {
-  const sizeBytes = headerBytes + payloadBytes + DIGEST_BYTES;
-  return { header, headerBytes, payloadBytes, sizeBytes, modifiedAtMs: Date.now() };
+function factsOf(
+  header: PrefixHeader,
+  sizes: Pick<PrefixFileFacts, "headerBytes" | "payloadBytes" | "modifiedAtMs">,
+): PrefixFileFacts {
+  return { header, ...sizes, sizeBytes: sizes.headerBytes + sizes.payloadBytes + DIGEST_BYTES };
 }
 
+/** Of one write alone: another server may write the same file. */
 function temporaryName(file: string): string {
-  return `${file}.${process.pid}.tmp`;
+  return `${file}.${randomUUID()}.tmp`;
 }

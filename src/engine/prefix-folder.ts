@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { rm, utimes } from "node:fs/promises";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { rm, stat, utimes } from "node:fs/promises";
 import path from "node:path";
 import type { HostSegment, PrefixKey } from "../../kvcache/prefix-cache.ts";
 import { pathTo } from "../../kvcache/segment-store.ts";
+import { expiryOf, type PinTimes } from "./pin-times.ts";
 import {
   decodePrefixFile,
   readPayload,
@@ -18,13 +19,19 @@ import {
 
 const SUFFIX = ".kv";
 
+/** No write goes on for so long without a byte: its process has died. */
+const MAX_WRITE_MS = 3_600_000;
+
 /** A file that was there at start. */
 export interface FoundFile {
   readonly name: string;
   readonly facts: PrefixFileFacts;
 }
 
-/** The files of segments in one folder, and how much they take. */
+/**
+ * The files of segments in one folder, and how much they take. Other servers may use the folder too: a file that one of
+ * them has written or read since it was known here is theirs to remove, and what they have pinned stays pinned.
+ */
 export class PrefixFolder {
   readonly #folder: string;
   /** What the bytes depend on; files of another identity are not read. */
@@ -50,17 +57,21 @@ export class PrefixFolder {
   }
 
   /** What the file of a segment would take. */
-  sizeOf(segment: HostSegment, payloadBytes: number, expiresAtMs: number): number {
-    return sizeOfPrefixFile(this.#headerOf(segment, expiresAtMs), payloadBytes);
+  sizeOf(segment: HostSegment, payloadBytes: number, pins: PinTimes): number {
+    return sizeOfPrefixFile(this.#headerOf(segment, pins), payloadBytes);
   }
 
-  /** What earlier runs left of use, starts of prefixes first. All else is removed. */
+  /**
+   * What earlier runs and other servers left of use, starts of prefixes first. What is broken, or over, is removed; what
+   * another server may be writing only when nobody can be at it any more.
+   */
   find(): FoundFile[] {
     const found: FoundFile[] = [];
     for (const name of listFiles(this.#folder)) {
-      const facts = name.endsWith(SUFFIX) ? readFacts(path.join(this.#folder, name)) : null;
+      const isFile = name.endsWith(SUFFIX);
+      const facts = isFile ? readFacts(this.#pathOf(name)) : null;
       if (facts !== null && this.#isOurs(name, facts.header)) found.push({ name, facts });
-      else this.discard(name);
+      else if (isFile || this.#isAbandoned(name)) this.#discard(name);
     }
     return found.toSorted((left, right) => left.facts.header.startBlock - right.facts.header.startBlock);
   }
@@ -68,18 +79,9 @@ export class PrefixFolder {
   /** All bytes of such a file at once; null when it is not whole. */
   readNow(name: string): Uint8Array | null {
     try {
-      return decodePrefixFile(readFileSync(path.join(this.#folder, name)), this.#identity)?.bytes ?? null;
+      return decodePrefixFile(readFileSync(this.#pathOf(name)), this.#identity)?.bytes ?? null;
     } catch {
       return null;
-    }
-  }
-
-  /** Removes what belongs to no segment. */
-  discard(name: string): void {
-    try {
-      rmSync(path.join(this.#folder, name), { force: true });
-    } catch {
-      // A folder, or a file of a read-only disk: its room is lost, nothing else.
     }
   }
 
@@ -90,60 +92,108 @@ export class PrefixFolder {
     this.#totalBytes += file.facts.sizeBytes;
   }
 
-  async write(segment: HostSegment, bytes: Uint8Array, expiresAtMs: number): Promise<void> {
-    const header = this.#headerOf(segment, expiresAtMs);
+  /** Pins in a segment's file that this process has not heard of. */
+  pinsOfOthers(segment: HostSegment): PinTimes {
+    const name = nameOf(this.#headerOf(segment, {}));
+    const facts = readFacts(this.#pathOf(name));
+    const isKnown = facts?.modifiedAtMs === this.factsOf(segment)?.modifiedAtMs;
+    return facts === null || isKnown || !this.#isOurs(name, facts.header) ? {} : facts.header.pins;
+  }
+
+  async write(segment: HostSegment, bytes: Uint8Array, pins: PinTimes): Promise<void> {
+    const header = this.#headerOf(segment, pins);
     const name = nameOf(header);
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
-    const facts = await writePrefixFile(path.join(this.#folder, name), { ...header, bytes });
+    const facts = await writePrefixFile(this.#pathOf(name), { ...header, bytes });
     this.enter(segment, { name, facts });
   }
 
-  writeNow(segment: HostSegment, bytes: Uint8Array, expiresAtMs: number): void {
-    const header = this.#headerOf(segment, expiresAtMs);
+  writeNow(segment: HostSegment, bytes: Uint8Array, pins: PinTimes): void {
+    const header = this.#headerOf(segment, pins);
     const name = nameOf(header);
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
-    const facts = writePrefixFileNow(path.join(this.#folder, name), { ...header, bytes });
+    const facts = writePrefixFileNow(this.#pathOf(name), { ...header, bytes });
     this.enter(segment, { name, facts });
   }
 
   /** Reads a segment's bytes, which are only good if they are intact; null when they cannot be. */
   async read(segment: HostSegment, bytes: Uint8Array): Promise<PrefixFrame | null> {
     const known = this.#files.get(segment);
-    if (known === undefined) return null;
-    const file = path.join(this.#folder, known.name);
-    const frame = await readPayload(file, known.facts, bytes);
-    // The order of use survives a restart. Where it cannot be noted, the next run knows the order of writing.
+    return known === undefined ? null : readPayload(this.#pathOf(known.name), known.facts, bytes);
+  }
+
+  /** A file has been of use. Where that cannot be noted, the next run knows the order of writing. */
+  async touch(segment: HostSegment): Promise<void> {
+    const known = this.#files.get(segment);
+    if (known === undefined) return;
+    const file = this.#pathOf(known.name);
     const now = new Date();
-    await utimes(file, now, now).catch(() => {});
-    return frame;
+    try {
+      await utimes(file, now, now);
+      const { mtimeMs } = await stat(file);
+      if (this.#files.get(segment) === known) {
+        this.enter(segment, { ...known, facts: { ...known.facts, modifiedAtMs: mtimeMs } });
+      }
+    } catch {
+      // Gone, or on a read-only disk.
+    }
   }
 
   async remove(segment: HostSegment): Promise<void> {
-    const name = this.#forget(segment);
-    if (name !== null) await rm(path.join(this.#folder, name), { force: true }).catch(() => {});
+    const known = this.#forget(segment);
+    if (known === undefined) return;
+    const file = this.#pathOf(known.name);
+    const modifiedAtMs = await stat(file).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => null,
+    );
+    if (modifiedAtMs === known.facts.modifiedAtMs) await rm(file, { force: true }).catch(() => {});
   }
 
   removeNow(segment: HostSegment): void {
-    const name = this.#forget(segment);
-    if (name !== null) this.discard(name);
+    const known = this.#forget(segment);
+    if (known === undefined) return;
+    if (this.#modifiedAtMs(known.name) === known.facts.modifiedAtMs) this.#discard(known.name);
   }
 
-  #forget(segment: HostSegment): string | null {
+  #discard(name: string): void {
+    try {
+      rmSync(this.#pathOf(name), { force: true });
+    } catch {
+      // A folder, or a file of a read-only disk: its room is lost, nothing else.
+    }
+  }
+
+  #isAbandoned(name: string): boolean {
+    const modifiedAtMs = this.#modifiedAtMs(name);
+    return modifiedAtMs !== null && Date.now() - modifiedAtMs > MAX_WRITE_MS;
+  }
+
+  #modifiedAtMs(name: string): number | null {
+    return statSync(this.#pathOf(name), { throwIfNoEntry: false })?.mtimeMs ?? null;
+  }
+
+  #pathOf(name: string): string {
+    return path.join(this.#folder, name);
+  }
+
+  #forget(segment: HostSegment): FoundFile | undefined {
     const known = this.#files.get(segment);
-    if (known === undefined) return null;
+    if (known === undefined) return undefined;
     this.#files.delete(segment);
     this.#totalBytes -= known.facts.sizeBytes;
-    return known.name;
+    return known;
   }
 
-  #headerOf(segment: HostSegment, expiresAtMs: number): PrefixHeader {
+  #headerOf(segment: HostSegment, pins: PinTimes): PrefixHeader {
     const { startBlock } = segment;
-    return { identity: this.#identity, ...keyOf(segment), startBlock, expiresAtMs };
+    return { identity: this.#identity, ...keyOf(segment), startBlock, pins };
   }
 
   /** The name says what is inside, so a header that was changed is found out before it leads anybody. */
   #isOurs(name: string, header: PrefixHeader): boolean {
-    const isAlive = header.expiresAtMs === 0 || header.expiresAtMs > Date.now();
+    const expiresAtMs = expiryOf(header.pins);
+    const isAlive = expiresAtMs === 0 || expiresAtMs > Date.now();
     return header.identity === this.#identity && isAlive && name === nameOf(header);
   }
 }

@@ -21,9 +21,8 @@ export interface ToEngine {
   readonly resume?: readonly string[];
   /** Ids of questions that are each answered with a snapshot. */
   readonly snapshot?: readonly number[];
-  /** Prefixes to keep no longer, then those that are to be kept nevertheless. */
+  /** Prefixes that their owners want to keep no longer. */
   readonly unpin?: readonly PinnedPrefix[];
-  readonly pin?: readonly PinnedPrefix[];
   readonly shutdown?: true;
 }
 

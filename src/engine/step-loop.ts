@@ -35,7 +35,6 @@ export class StepLoop {
     for (const requestId of message.pause ?? []) this.#scheduler.pause(requestId);
     for (const requestId of message.resume ?? []) this.#scheduler.resume(requestId);
     for (const prefix of message.unpin ?? []) this.#scheduler.unpin(prefix);
-    for (const prefix of message.pin ?? []) this.#scheduler.pin(prefix, now);
     for (const id of message.snapshot ?? []) this.#answer(id, now);
   }
 

@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync } from "node:fs";
-import { rename, writeFile } from "node:fs/promises";
+import { createHash, randomUUID } from "node:crypto";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { ModelInfo } from "../../models/model-info.ts";
 import { isRecord } from "./schemas/record.ts";
@@ -19,44 +19,80 @@ export interface RegisteredPrefix {
 /** Where registered prefixes outlive the server. */
 export interface PrefixStore {
   load(): readonly RegisteredPrefix[];
-  save(prefixes: readonly RegisteredPrefix[]): Promise<void>;
+  add(prefix: RegisteredPrefix): Promise<void>;
+  remove(id: string): Promise<void>;
 }
 
 const FORMAT = 1;
+const SUFFIX = ".json";
 
-/** One file for each model, since the tokens mean nothing to another; replaced whole, never changed in place. */
+/**
+ * A folder for each model, since the tokens mean nothing to another, and a file for each prefix: servers that share the
+ * folder do not write over what others have registered. What cannot be kept is lost with the next restart, which is no
+ * reason to refuse it now.
+ */
 export class PrefixFileStore implements PrefixStore {
-  readonly #file: string;
-  /** Writes follow one another, so that the last list given is the one that stays. */
-  #lastWrite: Promise<void> = Promise.resolve();
+  readonly #folder: string;
+  /** One change at a time, so that what is removed while it is written is not there afterwards. */
+  #lastChange: Promise<void> = Promise.resolve();
 
   constructor(folder: string, model: ModelInfo) {
-    this.#file = path.join(folder, `${keyOf(model)}.json`);
+    this.#folder = path.join(folder, `registered-${keyOf(model)}`);
   }
 
-  /** Nothing where there is no file, or none that can be read. */
+  /** Those whose time is not over, oldest first; files of the others go. */
   load(): readonly RegisteredPrefix[] {
+    const names = listFiles(this.#folder).filter((name) => name.endsWith(SUFFIX));
+    const prefixes = names.map((name) => this.#read(name)).filter((prefix) => prefix !== null);
+    return prefixes.toSorted((left, right) => left.createdAtMs - right.createdAtMs);
+  }
+
+  add(prefix: RegisteredPrefix): Promise<void> {
+    return this.#change(() => this.#write(prefix));
+  }
+
+  remove(id: string): Promise<void> {
+    return this.#change(() => rm(this.#fileOf(id), { force: true }));
+  }
+
+  #change(work: () => Promise<void>): Promise<void> {
+    this.#lastChange = this.#lastChange.then(work).catch(() => {});
+    return this.#lastChange;
+  }
+
+  #read(name: string): RegisteredPrefix | null {
+    const file = path.join(this.#folder, name);
     try {
-      const kept: unknown = JSON.parse(readFileSync(this.#file, "utf8"));
-      if (!isRecord(kept) || kept["format"] !== FORMAT || !Array.isArray(kept["prefixes"])) return [];
-      return (kept["prefixes"] as unknown[]).filter(isPrefix);
+      const kept: unknown = JSON.parse(readFileSync(file, "utf8"));
+      if (!isRecord(kept) || kept["format"] !== FORMAT || !isPrefix(kept["prefix"])) return null;
+      const { prefix } = kept;
+      if (prefix.expiresAtMs > Date.now()) return this.#fileOf(prefix.id) === file ? prefix : null;
+      rmSync(file, { force: true });
     } catch {
-      return [];
+      // Torn or unreadable: whoever wrote it has lost it.
     }
+    return null;
   }
 
-  /** What cannot be kept is lost with the next restart, which is no reason to refuse it now. */
-  save(prefixes: readonly RegisteredPrefix[]): Promise<void> {
-    const text = JSON.stringify({ format: FORMAT, prefixes });
-    this.#lastWrite = this.#lastWrite.then(() => this.#write(text)).catch(() => {});
-    return this.#lastWrite;
+  /** Appears under its name whole or not at all. */
+  async #write(prefix: RegisteredPrefix): Promise<void> {
+    const file = this.#fileOf(prefix.id);
+    const temporary = `${file}.${randomUUID()}.tmp`;
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    await writeFile(temporary, JSON.stringify({ format: FORMAT, prefix }), { mode: 0o600 });
+    await rename(temporary, file);
   }
 
-  async #write(text: string): Promise<void> {
-    const temporary = `${this.#file}.${process.pid}.tmp`;
-    mkdirSync(path.dirname(this.#file), { recursive: true, mode: 0o700 });
-    await writeFile(temporary, text, { mode: 0o600 });
-    await rename(temporary, this.#file);
+  #fileOf(id: string): string {
+    return path.join(this.#folder, id + SUFFIX);
+  }
+}
+
+function listFiles(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
   }
 }
 

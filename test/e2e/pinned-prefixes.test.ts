@@ -108,4 +108,20 @@ describe("a pinned prefix", () => {
       await server.close(0);
     },
   );
+
+  it(
+    "of a few minutes is computed again for the engine that follows one that was killed",
+    { skip: process.platform !== "linux" && "reads /proc" },
+    async () => {
+      const server = await startRealServer();
+      const pinned = (await post(server, "/v1/prefixes", { prompt: story, ttl: 300 })) as Prefix;
+      const numComputed = (): Promise<number> => readMetric(server.url, "vllm:prompt_tokens_total");
+      const before = await numComputed();
+      for (const pid of childPids("engine-main")) process.kill(pid, "SIGKILL");
+      await eventually(async () => (await numComputed()) > before, 20_000);
+      assert.deepEqual(await list(server), [pinned]);
+      assert.ok(numCached(await complete(server, `${story}The children`)) > pinned.num_tokens - 16);
+      await server.close(0);
+    },
+  );
 });

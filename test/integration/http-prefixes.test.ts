@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { GenerationError } from "../../src/engine/generation.ts";
 import { PrefixFileStore } from "../../src/server/prefix-store.ts";
 import { FakeEngine } from "../support/fake-engine.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
-import { createTestServer } from "../support/test-server.ts";
+import { createTestServer, listen } from "../support/test-server.ts";
 import type { TestServer } from "../support/test-server.ts";
+import { until } from "../support/until.ts";
 
 const system = { role: "system", content: "Be brief." };
 const user = { role: "user", content: "Hello" };
@@ -63,7 +65,11 @@ test("a prefix is computed, listed and given up", async (t) => {
   assert.equal(prefix.expires_at - prefix.created, 60);
   const [received] = engine.received;
   assert.equal(received?.maxTokens, 0);
-  assert.deepEqual(received?.prompts[0]?.pin, { numTokens: prefix.num_tokens, ttlMs: 60_000 });
+  assert.deepEqual(received?.prompts[0]?.pin, {
+    numTokens: prefix.num_tokens,
+    ttlMs: 60_000,
+    owner: prefix.id,
+  });
   const other = (await create({ prompt: "abc", cache_salt: "other" })).json<{ id: string }>();
 
   const list = (await app.inject({ url: "/v1/prefixes" })).json<{ data: { id: string }[] }>();
@@ -76,8 +82,8 @@ test("a prefix is computed, listed and given up", async (t) => {
   assert.deepEqual((await remove(prefix.id)).json(), { id: prefix.id, object: "prefix", deleted: true });
   assert.equal((await remove(prefix.id)).statusCode, 404);
   assert.equal(engine.unpinned.length, 1);
-  assert.equal(engine.unpinned[0]?.prefix.tokens.length, prefix.num_tokens);
-  assert.deepEqual(engine.unpinned[0]?.others, [], "another salt shares nothing");
+  assert.equal(engine.unpinned[0]?.tokens.length, prefix.num_tokens);
+  assert.equal(engine.unpinned[0]?.owner, prefix.id);
 });
 
 test("keys see and delete only their own prefixes", async (t) => {
@@ -122,22 +128,134 @@ test("a restart finds registered prefixes again: listed, computed once more, and
   assert.equal(third.engine.received.length, 0);
 });
 
-test("a file of prefixes that is torn, foreign or of another model counts for nothing", async (t) => {
+test("a file of a prefix that is torn, foreign or of another model counts for nothing", async (t) => {
   const folder = temporaryFolder();
   const model = new FakeEngine().model!;
   const { app } = await createTestServer(t, { prefixStore: new PrefixFileStore(folder, model) });
   await app.inject({ method: "POST", url: "/v1/prefixes", payload: { prompt: "abc" } });
-  const [name] = readdirSync(folder);
+  const [name] = readdirSync(folder, { recursive: true }).map(String).filter(isFile);
   const file = join(folder, name!);
   const text = readFileSync(file, "utf8");
   assert.equal(new PrefixFileStore(folder, model).load().length, 1);
   assert.deepEqual(new PrefixFileStore(folder, { ...model, vocabSize: 7 }).load(), []);
   const broken = [text.slice(0, -9), "", "null", "[]", text.replace('"format":1', '"format":2')];
-  for (const content of [...broken, text.replace('"tokens":[', '"tokens":["x",')]) {
+  const foreign = text.replace('"id":"prefix', '"id":"../prefix');
+  for (const content of [...broken, foreign, text.replace('"tokens":[', '"tokens":["x",')]) {
     writeFileSync(file, content);
     assert.deepEqual(new PrefixFileStore(folder, model).load(), [], content.slice(0, 40));
   }
 });
+
+const isFile = (name: string): boolean => name.endsWith(".json");
+
+test("two servers that share a folder keep what either has registered, and each its deletions", async (t) => {
+  const folder = temporaryFolder();
+  const store = () => new PrefixFileStore(folder, new FakeEngine().model!);
+  const [one, other] = [
+    await createTestServer(t, { prefixStore: store() }),
+    await createTestServer(t, { prefixStore: store() }),
+  ];
+  const create = async ({ app }: TestServer, prompt: string) =>
+    (await app.inject({ method: "POST", url: "/v1/prefixes", payload: { prompt } })).json<{ id: string }>()
+      .id;
+  const ids = [await create(one, "a"), await create(other, "b"), await create(one, "c")];
+  await one.app.inject({ method: "DELETE", url: `/v1/prefixes/${ids[0]}` });
+  await create(other, "d");
+  const texts = store()
+    .load()
+    .map(({ tokens }) => Buffer.from(tokens).toString());
+  assert.deepEqual(texts.toSorted(), ["b", "c", "d"]);
+});
+
+test("what is over leaves no file behind", async () => {
+  const folder = temporaryFolder();
+  const store = new PrefixFileStore(folder, new FakeEngine().model!);
+  const prefix = { id: "prefix-a", name: null, tenantId: "", tokens: [1], cacheSalt: "", createdAtMs: 0 };
+  await store.add({ ...prefix, expiresAtMs: Date.now() - 1 });
+  assert.deepEqual(store.load(), []);
+  assert.deepEqual(readdirSync(folder, { recursive: true }).map(String).filter(isFile), []);
+});
+
+test("an engine that takes over gets all that is registered, with what is left of its time, after all others", async (t) => {
+  const { app, engine } = await createTestServer(t);
+  const create = async (payload: object) => app.inject({ method: "POST", url: "/v1/prefixes", payload });
+  await create({ prompt: "abc", ttl: 300 });
+  const { id } = (await create({ prompt: "de", ttl: 60 })).json<{ id: string }>();
+  await app.inject({ method: "DELETE", url: `/v1/prefixes/${id}` });
+  const [first] = engine.received.splice(0);
+  engine.refusal = new GenerationError("overloaded", "The queue is full.", 1);
+  engine.restart();
+  engine.restart();
+  await new Promise((resolve) => setImmediate(resolve));
+  engine.refusal = null;
+  await until(() => engine.received.length > 0 && engine.active.size === 0);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  const [again, ...others] = engine.received;
+  assert.deepEqual(others, [], "the deleted one is not computed, and none twice");
+  assert.deepEqual(again?.prompts[0]?.tokenIds, first?.prompts[0]?.tokenIds);
+  assert.equal(again?.prompts[0]?.pin?.owner, first?.prompts[0]?.pin?.owner);
+  assert.ok(again!.prompts[0]!.pin!.ttlMs <= 300_000 && again!.prompts[0]!.pin!.ttlMs > 200_000);
+  assert.equal(again?.priority, 100);
+});
+
+test("a prefix that is deleted while it is computed for another engine is given up there too", async (t) => {
+  const server = await createTestServer(t, { engine: { stepMs: null } });
+  const { app, engine } = server;
+  const creation = app.inject({ method: "POST", url: "/v1/prefixes", payload: { prompt: "abc" } });
+  await until(() => engine.active.size === 1);
+  engine.step();
+  const { id } = (await creation).json<{ id: string }>();
+  engine.restart();
+  await until(() => engine.active.size === 1);
+  await app.inject({ method: "DELETE", url: `/v1/prefixes/${id}` });
+  engine.step();
+  await until(() => engine.unpinned.length === 2);
+  assert.ok(engine.unpinned.every(({ owner }) => owner === id));
+});
+
+test("the number of prefixes is bounded, whoever comes at once, and a failure gives its place back", async (t) => {
+  const { app, engine } = await createTestServer(t, { engine: { maxNumSeqs: 128 } });
+  const create = () => app.inject({ method: "POST", url: "/v1/prefixes", payload: { prompt: "abc" } });
+  engine.refusal = new GenerationError("overloaded", "The queue is full.", 1);
+  const refused = await Promise.all(Array.from({ length: 70 }, create));
+  assert.ok(refused.every(({ statusCode }) => statusCode !== 201));
+  engine.refusal = null;
+  const answers = await Promise.all(Array.from({ length: 90 }, create));
+  const count = (status: number) => answers.filter(({ statusCode }) => statusCode === status).length;
+  assert.deepEqual([count(201), count(409)], [64, 26]);
+  const list = (await app.inject({ url: "/v1/prefixes" })).json<{ data: { id: string }[] }>();
+  assert.equal(list.data.length, 64);
+  await app.inject({ method: "DELETE", url: `/v1/prefixes/${list.data[0]!.id}` });
+  assert.equal((await create()).statusCode, 201);
+});
+
+for (const stage of ["tokenized", "computed"] as const) {
+  test(`a client that leaves while its prefix is ${stage} leaves nothing behind`, async (t) => {
+    const server = await createTestServer(t, { engine: { stepMs: null } });
+    const { engine, text } = server;
+    const url = await listen(server);
+    let open = (): void => {};
+    if (stage === "tokenized") text.gate = new Promise((resolve) => (open = resolve));
+    const leaving = new AbortController();
+    const body = JSON.stringify({ prompt: "abc" });
+    const headers = { "content-type": "application/json" };
+    const answer = fetch(`${url}/v1/prefixes`, { method: "POST", body, headers, signal: leaving.signal });
+    await until(() => (stage === "tokenized" ? text.maxNumOpen === 1 : engine.active.size === 1));
+    leaving.abort();
+    await assert.rejects(answer);
+    const isNoticed = async () =>
+      /^headway_client_disconnects_total\{phase="queued"\} 1$/m.test(
+        await (await fetch(`${url}/metrics`)).text(),
+      );
+    await until(isNoticed);
+    open();
+    await until(() => engine.unpinned.length === 1);
+    assert.equal(engine.active.size, 0);
+    assert.equal(engine.abortedIds.length, stage === "tokenized" ? 0 : 1);
+    const list = (await (await fetch(`${url}/v1/prefixes`)).json()) as { data: unknown[] };
+    assert.deepEqual(list.data, []);
+  });
+}
 
 test("what cannot be a prefix is refused", async (t) => {
   const { app } = await createTestServer(t);

@@ -25,7 +25,13 @@ const actions = fc.oneof(
       kind: fc.constant("admit" as const),
       key: keys,
       numReserveBlocks: fc.nat(2),
-      pin: fc.option(fc.record({ numTokens: fc.nat(12), untilMs: fc.constantFrom(0, 10, 1000) })),
+      pin: fc.option(
+        fc.record({
+          owner: fc.constantFrom("", "a"),
+          numTokens: fc.nat(12),
+          untilMs: fc.constantFrom(0, 10, 1000),
+        }),
+      ),
     }),
   },
   {

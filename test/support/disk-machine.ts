@@ -1,5 +1,6 @@
 import { DiskTier, type DiskTierOptions } from "../../src/engine/disk-tier.ts";
 import type { KvCacheOptions } from "../../kvcache/kv-cache-options.ts";
+import { REQUESTS, type PrefixPin } from "../../kvcache/pins.ts";
 import { createKvCacheManager } from "./scheduler-builders.ts";
 
 export interface DiskMachineOptions extends Partial<DiskTierOptions> {
@@ -48,8 +49,8 @@ export class DiskMachine {
   }
 
   /** Computes a sequence and pins it. */
-  pin(tokens: readonly number[], ttlMs = HOUR_MS): void {
-    this.#run(tokens, { numTokens: tokens.length, untilMs: this.nowMs + ttlMs });
+  pin(tokens: readonly number[], ttlMs = HOUR_MS, owner = REQUESTS): void {
+    this.#run(tokens, { numTokens: tokens.length, untilMs: this.nowMs + ttlMs, owner });
   }
 
   /** Computes a sequence, or restores what there is of it. */
@@ -83,7 +84,7 @@ export class DiskMachine {
     return null;
   }
 
-  #run(tokens: readonly number[], pin: { numTokens: number; untilMs: number } | null): void {
+  #run(tokens: readonly number[], pin: PrefixPin | null): void {
     const key = { tokens, cacheSalt: SALT };
     const { seqId } = this.kv.admit({ key, useCachedPrefix: true, numReserveBlocks: 0, pin })!;
     this.kv.commit(seqId, tokens.length);

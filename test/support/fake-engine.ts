@@ -42,12 +42,13 @@ export class FakeEngine implements Engine {
   readonly active = new Set<FakeGeneration>();
   /** Request ids that the server aborted while they ran. */
   readonly abortedIds: string[] = [];
-  readonly unpinned: { readonly prefix: PinnedPrefix; readonly others: readonly PinnedPrefix[] }[] = [];
+  readonly unpinned: PinnedPrefix[] = [];
   /** Thrown by the next `generate`. */
   refusal: GenerationError | null = null;
   readonly #options: Required<FakeEngineOptions>;
   #timer: NodeJS.Timeout | null = null;
   #stepAgeMs = 0;
+  #onRestart = (): void => {};
 
   constructor(options: FakeEngineOptions = {}) {
     this.#options = {
@@ -115,8 +116,18 @@ export class FakeEngine implements Engine {
     return new GenerationError("overloaded", "The queue is full.", 2500);
   }
 
-  unpin(prefix: PinnedPrefix, others: readonly PinnedPrefix[]): void {
-    this.unpinned.push({ prefix, others });
+  unpin(prefix: PinnedPrefix): void {
+    this.unpinned.push(prefix);
+  }
+
+  onRestart(listener: () => void): void {
+    this.#onRestart = listener;
+  }
+
+  /** Pretends that another process has taken over. */
+  restart(): void {
+    this.numRestarts += 1;
+    this.#onRestart();
   }
 
   async snapshot(): Promise<EngineSnapshot> {

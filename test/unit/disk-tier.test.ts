@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { REQUESTS } from "../../kvcache/pins.ts";
 import { removeForgotten } from "../../src/engine/forgotten-prefixes.ts";
 import { decodePrefixFile, encodePrefixFile } from "../../src/engine/prefix-file.ts";
 import { DiskMachine } from "../support/disk-machine.ts";
@@ -38,12 +39,12 @@ test("what is written at the end of a process is the same", async () => {
 test("a file goes with its pin, and one whose time is over is not read", async () => {
   const folder = temporaryFolder();
   const machine = new DiskMachine(folder);
-  machine.pin(range(0, 8));
+  machine.pin(range(0, 8), HOUR_MS, "a");
   await machine.disk.sync();
-  machine.kv.unpin({ tokens: range(0, 8), cacheSalt: "salt" });
+  machine.kv.unpin({ tokens: range(0, 8), cacheSalt: "salt" }, "a");
   await machine.disk.sync();
   assert.deepEqual(readdirSync(folder), []);
-  const expired = { identity: "model", cacheSalt: "", tokens: range(0, 8), startBlock: 0, expiresAtMs: 1 };
+  const expired = { identity: "model", cacheSalt: "", tokens: range(0, 8), startBlock: 0, pins: { a: 1 } };
   writeFileSync(join(folder, "expired.kv"), encodePrefixFile({ ...expired, bytes: Uint8Array.of(1) }));
   assert.equal(new DiskMachine(folder).disk.load(), 0);
   assert.deepEqual(readdirSync(folder), []);
@@ -56,7 +57,7 @@ test("a short pin gets no file, and a prolonged one a new time only now and then
   await machine.disk.sync();
   assert.deepEqual(readdirSync(folder), []);
   const expiryInFile = (): number =>
-    decodePrefixFile(readFileSync(join(folder, readdirSync(folder)[0]!)), "model")!.expiresAtMs;
+    decodePrefixFile(readFileSync(join(folder, readdirSync(folder)[0]!)), "model")!.pins[REQUESTS]!;
   machine.pin(range(0, 8), HOUR_MS);
   await machine.disk.sync();
   const first = expiryInFile();
@@ -81,7 +82,7 @@ test("the budget holds", async () => {
 });
 
 test("a file that was cut off anywhere, changed, or made for another model is no file", () => {
-  const file = { identity: "model", cacheSalt: "", tokens: range(0, 8), startBlock: 0, expiresAtMs: 1 };
+  const file = { identity: "model", cacheSalt: "", tokens: range(0, 8), startBlock: 0, pins: { a: 1 } };
   const data = encodePrefixFile({ ...file, bytes: Uint8Array.of(10, 2, 3) });
   assert.deepEqual(Uint8Array.from(decodePrefixFile(data, "model")!.bytes), Uint8Array.of(10, 2, 3));
   assert.equal(decodePrefixFile(data, "other"), null);
@@ -93,16 +94,19 @@ test("a file that was cut off anywhere, changed, or made for another model is no
   }
 });
 
-test("leftovers of a write that was cut off are removed, and the rest is read", async () => {
+test("leftovers of a write that was cut off are removed once nobody can be at it, and the rest is read", async () => {
   const folder = temporaryFolder();
   const machine = new DiskMachine(folder);
   machine.pin(range(0, 13));
   await machine.disk.sync();
   const [name] = readdirSync(folder);
-  writeFileSync(join(folder, `${name}.77.tmp`), readFileSync(join(folder, name!)).subarray(0, 50));
+  const torn = ["new", "old"].map((when) => join(folder, `${name}.${when}.tmp`));
+  for (const file of torn) writeFileSync(file, readFileSync(join(folder, name!)).subarray(0, 50));
+  utimesSync(torn[1]!, new Date(0), new Date(0));
   writeFileSync(join(folder, "torn.kv"), "{");
   assert.equal(new DiskMachine(folder).disk.load(), 12);
-  assert.equal(readdirSync(folder).length, 2);
+  assert.equal(readdirSync(folder).filter((file) => file.endsWith(".kv")).length, 2);
+  assert.deepEqual([existsSync(torn[0]!), existsSync(torn[1]!)], [true, false]);
 });
 
 test("what cannot be removed is passed over, and the rest is read", async () => {
@@ -123,7 +127,8 @@ test("files of other models go when their pins must be over, and their folders w
   for (const name of ["old/a.kv", "mixed/a.kv", "mixed/b.kv", "registry.json"])
     writeFileSync(file(name), "x");
   const weeksAgo = new Date(Date.now() - 20 * 24 * HOUR_MS);
-  for (const name of ["old/a.kv", "mixed/a.kv", "registry.json"]) utimesSync(file(name), weeksAgo, weeksAgo);
+  for (const name of ["old/a.kv", "mixed/a.kv", "registry.json", "old", "mixed"])
+    utimesSync(file(name), weeksAgo, weeksAgo);
   removeForgotten(parent);
   assert.deepEqual(readdirSync(parent).toSorted(), ["mixed", "registry.json"]);
   assert.deepEqual(readdirSync(file("mixed")), ["b.kv"]);
@@ -133,8 +138,8 @@ test("files of other models go when their pins must be over, and their folders w
 test("a middle without its start is removed from nowhere and leads nowhere", async () => {
   const folder = temporaryFolder();
   mkdirSync(folder, { recursive: true });
-  const expiresAtMs = Date.now() + HOUR_MS;
-  const file = { identity: "model", cacheSalt: "salt", tokens: range(0, 12), startBlock: 2, expiresAtMs };
+  const pins = { a: Date.now() + HOUR_MS };
+  const file = { identity: "model", cacheSalt: "salt", tokens: range(0, 12), startBlock: 2, pins };
   writeFileSync(join(folder, "middle.kv"), encodePrefixFile({ ...file, bytes: Uint8Array.of(1) }));
   const machine = new DiskMachine(folder);
   assert.equal(machine.disk.load(), 0);

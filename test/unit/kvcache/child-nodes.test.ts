@@ -10,7 +10,17 @@ const NUM_NODES = 5;
 function createNode(hash: number): PrefixNode {
   const children = new ChildNodes();
   const holders = new HolderSet();
-  return { cacheSalt: "", parent: null, hash, tokens: [], children, holders, hosted: null, pinnedUntilMs: 0 };
+  return {
+    cacheSalt: "",
+    parent: null,
+    hash,
+    tokens: [],
+    children,
+    holders,
+    hosted: null,
+    pinnedUntilMs: 0,
+    pins: null,
+  };
 }
 
 describe("ChildNodes", () => {

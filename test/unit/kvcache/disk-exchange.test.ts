@@ -141,8 +141,7 @@ describe("DiskExchange", () => {
 
   test("never at the cost of what is pinned: then the fetch ends without it", () => {
     const kv = createEvicted();
-    kv.pin(keyOf(range(200, 16)), 100);
-    kv.pin(keyOf(range(300, 16)), 100);
+    for (const segment of kv.host.segments) kv.host.disk.pin(segment, [{ owner: "a", untilMs: 100 }], 0);
     const fetch = kv.fetch(keyOf(range(0, 8)));
     assert.equal(kv.host.disk.load(wanted(kv)[0]!, 0), null);
     assert.ok(fetch.isDone);
@@ -152,10 +151,10 @@ describe("DiskExchange", () => {
   test("knows files of earlier runs, from their starts on", () => {
     const kv = createTiered();
     const key = (length: number): PrefixKey => ({ tokens: range(0, length), cacheSalt: "" });
-    assert.equal(kv.host.disk.noteFile(key(16), 2), null);
-    const first = kv.host.disk.noteFile(key(8), 0)!;
-    assert.ok(kv.host.disk.noteFile(key(16), 2) !== null);
-    assert.equal(kv.host.disk.noteFile(key(16), 2), null, "it is known");
+    assert.equal(kv.host.disk.noteFile(key(16), 2, [], 0), null);
+    const first = kv.host.disk.noteFile(key(8), 0, [], 0)!;
+    assert.ok(kv.host.disk.noteFile(key(16), 2, [], 0) !== null);
+    assert.equal(kv.host.disk.noteFile(key(16), 2, [], 0), null, "it is known");
     assert.equal(numCached(kv, range(0, 16)), 0);
     assert.ok(!kv.fetch(keyOf(range(0, 16))).isDone);
     assert.deepEqual(kv.checkIntegrity(), []);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { KvCacheManager } from "../../../kvcache/kv-cache-manager.ts";
 import type { KvCacheOptions } from "../../../kvcache/kv-cache-options.ts";
+import { REQUESTS, type PrefixPin } from "../../../kvcache/pins.ts";
 import { createKvCacheManager, range } from "../../support/scheduler-builders.ts";
 
 /** 8 blocks of 4 tokens in the pool, as many in host memory, copied by two. */
@@ -137,14 +138,19 @@ describe("HostTier", () => {
   });
 });
 
+const PIN = { owner: "a", untilMs: 100 };
+
 /** Computes a sequence whose first tokens are pinned until then. */
-function runPinned(kv: KvCacheManager, tokens: readonly number[], numTokens: number, untilMs: number): void {
-  const pin = { numTokens, untilMs };
+function runPinned(
+  kv: KvCacheManager,
+  tokens: readonly number[],
+  { owner = REQUESTS, ...wish }: Omit<PrefixPin, "owner"> & { owner?: string },
+): void {
   const admission = kv.admit({
     key: { tokens, cacheSalt: "" },
     useCachedPrefix: true,
     numReserveBlocks: 0,
-    pin,
+    pin: { owner, ...wish },
   });
   kv.commit(admission!.seqId, tokens.length);
   kv.release(admission!.seqId, { retain: true });
@@ -154,7 +160,7 @@ function runPinned(kv: KvCacheManager, tokens: readonly number[], numTokens: num
 describe("A pinned prefix", () => {
   test("leaves the pool after everything else", () => {
     const kv = createKvCacheManager();
-    runPinned(kv, range(0, 16), 8, 100);
+    runPinned(kv, range(0, 16), { numTokens: 8, untilMs: 100 });
     run(kv, range(100, 16));
     run(kv, range(200, 20));
     assert.ok(isKnown(kv, range(0, 8)) && !isKnown(kv, range(0, 12)) && !isKnown(kv, range(100, 16)));
@@ -164,7 +170,7 @@ describe("A pinned prefix", () => {
 
   test("stays in host memory until its time is over", () => {
     const kv = createTiered({ maxCachedBlocks: 0, maxHostBlocks: 4 });
-    runPinned(kv, range(0, 8), 8, 100);
+    runPinned(kv, range(0, 8), { numTokens: 8, untilMs: 100 });
     run(kv, range(100, 16));
     run(kv, range(200, 16));
     assert.ok(isKnown(kv, range(0, 8)) && isKnown(kv, range(200, 8)));
@@ -175,28 +181,44 @@ describe("A pinned prefix", () => {
   test("is kept by a later request too, and for as long as the longest asks", () => {
     const kv = createTiered({ maxCachedBlocks: 0, maxHostBlocks: 4 });
     run(kv, range(0, 8));
-    runPinned(kv, range(0, 9), 8, 50);
-    runPinned(kv, range(0, 9), 8, 20);
+    runPinned(kv, range(0, 9), { numTokens: 8, untilMs: 50 });
+    runPinned(kv, range(0, 9), { numTokens: 8, untilMs: 20 });
     kv.advanceTo(49);
     run(kv, range(100, 16));
     assert.ok(isKnown(kv, range(0, 8)));
   });
 
-  test("can be given up, while a longer one goes on", () => {
+  test("can be given up by its owner, while those of others on it go on", () => {
     const kv = createTiered({ maxCachedBlocks: 0, maxHostBlocks: 4 });
-    runPinned(kv, range(0, 16), 16, 100);
-    kv.unpin({ tokens: range(0, 8), cacheSalt: "" });
+    const wish = { numTokens: 16, untilMs: 100 };
+    runPinned(kv, range(0, 16), { ...wish, owner: "long" });
+    runPinned(kv, range(0, 16), { ...wish, owner: "short", numTokens: 8 });
+    runPinned(kv, range(0, 16), { ...wish, numTokens: 4, untilMs: 50 });
+    kv.unpin({ tokens: range(0, 8), cacheSalt: "" }, "short");
     run(kv, range(100, 16));
-    assert.ok(isKnown(kv, range(0, 16)));
-    kv.unpin({ tokens: range(0, 16), cacheSalt: "" });
-    run(kv, range(100, 16));
-    assert.ok(!isKnown(kv, range(0, 4)) && isKnown(kv, range(100, 16)));
+    assert.ok(isKnown(kv, range(0, 16)), "the longer one goes on");
+    kv.unpin({ tokens: range(0, 16), cacheSalt: "" }, "long");
+    assert.equal([...kv.host.pinned(49)].length, 1, "what requests asked for goes on");
+    assert.equal([...kv.host.pinned(50)].length, 0, "for as long as they asked");
+  });
+
+  test("leaves nothing behind when its time is over", () => {
+    const kv = createTiered();
+    for (const owner of ["a", "b", "c"]) {
+      runPinned(kv, range(0, 8), { owner, numTokens: 8, untilMs: 10 });
+      kv.advanceTo(10);
+    }
+    runPinned(kv, range(0, 8), { owner: "d", numTokens: 8, untilMs: 20 });
+    assert.deepEqual(
+      [...kv.host.pinned(10)].map(({ nodes }) => [...nodes[0]!.pins!]),
+      [[["d", 20]]],
+    );
   });
 
   test("is copied when its sequence ends, whoever else holds it", () => {
     const kv = createTiered();
     run(kv, range(0, 12));
-    runPinned(kv, range(0, 12), 9, 100);
+    runPinned(kv, range(0, 12), { numTokens: 9, untilMs: 100 });
     assert.deepEqual(
       [...kv.host.pinned(99)].map(({ startBlock, nodes }) => [startBlock, nodes.length]),
       [[0, 2]],
@@ -207,12 +229,12 @@ describe("A pinned prefix", () => {
   test("can be taken in from outside, from its start on", () => {
     const kv = createTiered();
     const key = { tokens: range(0, 16), cacheSalt: "" };
-    assert.equal(kv.host.disk.adopt(key, 2, 100), null);
-    assert.equal(kv.host.disk.adopt({ ...key, tokens: range(0, 8) }, 0, 100)?.slot, 0);
-    assert.equal(kv.host.disk.adopt(key, 2, 100)?.slot, 1);
-    assert.equal(kv.host.disk.adopt(key, 2, 100), null, "it is known");
+    assert.equal(kv.host.disk.adopt(key, 2, [PIN], 0), null);
+    assert.equal(kv.host.disk.adopt({ ...key, tokens: range(0, 8) }, 0, [PIN], 0)?.slot, 0);
+    assert.equal(kv.host.disk.adopt(key, 2, [PIN], 0)?.slot, 1);
+    assert.equal(kv.host.disk.adopt(key, 2, [PIN], 0), null, "it is known");
     assert.equal(
-      kv.host.disk.adopt({ tokens: range(50, 24), cacheSalt: "" }, 0, 100),
+      kv.host.disk.adopt({ tokens: range(50, 24), cacheSalt: "" }, 0, [PIN], 0),
       null,
       "there is no room",
     );
@@ -223,7 +245,7 @@ describe("A pinned prefix", () => {
   test("can be one that is cached already", () => {
     const kv = createTiered({ maxCachedBlocks: 0, maxHostBlocks: 4 });
     run(kv, range(0, 8));
-    kv.pin({ tokens: range(0, 8), cacheSalt: "" }, 100);
+    runPinned(kv, range(0, 8), { numTokens: 8, untilMs: 100 });
     run(kv, range(100, 16));
     assert.ok(isKnown(kv, range(0, 8)));
   });
