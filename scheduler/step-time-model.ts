@@ -2,16 +2,16 @@ import type { Batch } from "./contracts.ts";
 import { DecayedRegression, type RegressionSnapshot } from "./decayed-regression.ts";
 
 /**
- * Sizes of prefill calls while others decode, few enough that graphs are reused. ggml's tiled attention kernel on CPU
- * works on 64 rows at a time, and a tile begun costs as much as a whole one; what is smaller only serves a target that
- * leaves no room for more.
+ * Sizes of prefill calls while others decode: steps of 16 up to two tiles of ggml's attention kernel on CPU, so that calls
+ * deep in a prompt take about as long as early ones, whole tiles beyond. What is smaller than a tile only serves a target
+ * that leaves no room for more.
  */
-const CHUNK_LADDER = [8, 16, 24, 32, 48, 64, 128, 192, 256, 320, 384, 448, 512] as const;
+const CHUNK_LADDER = [8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 192, 256, 320, 384, 448, 512] as const;
 const MIN_CHUNK = CHUNK_LADDER[0];
 const MAX_CHUNK = CHUNK_LADDER[CHUNK_LADDER.length - 1]!;
 
 /** Without a target, decoding streams may slow a prompt's prefill by this factor. */
-const MAX_SLOWDOWN = 1.25;
+const MAX_SLOWDOWN = 1.2;
 
 /**
  * ggml's fast attention kernel on CPU needs so many rows in a call: 2,000 tokens into a prompt, fewer take as long as
@@ -31,11 +31,11 @@ const MAX_WASTE = 0.1;
  * Nor may the default gap be longer than this part of the time of the largest prefill call, less than a tenth of what a
  * prompt of 1,500 tokens takes at once, unless it is too short to be noticed.
  */
-const MAX_DEFAULT_PART = 0.25;
+const MAX_DEFAULT_PART = 0.3;
 const UNNOTICED_MS = 100;
 
-/** The default target still holds the chunk it is made for this deep in a prompt; beyond, chunks shrink. */
-const TYPICAL_DEPTH = 512;
+/** Where chunks are judged, the middle of a long prompt; beyond, they shrink. */
+const TYPICAL_DEPTH = 768;
 
 /** Until the first prefill has been seen. */
 const UNTRAINED_CHUNK = 64;
@@ -138,15 +138,14 @@ export class StepTimeModel {
   /**
    * The target when none is set: where the curve bends. A step pays for its decode call and for the fixed cost of a
    * prefill call whatever the chunk, so small chunks stretch a prompt's prefill, and large ones the gap between tokens.
-   * The smallest chunk with which a prompt takes at most 1.25 times as long as alone buys most of the smoothness
-   * for little delay. Measured on a 2-core CPU beside 8 streams: chunk 64 took 1.3, 128 took 1.1 times as long,
-   * with a longest gap of 221 and 341 ms against 3.3 s without chunks. A fast GPU gets a larger chunk by the same rule.
+   * The smallest chunk with which the middle of a long prompt takes at most 1.2 times as long as alone buys most of the
+   * smoothness for little delay. A fast GPU gets a larger chunk by the same rule.
    */
   defaultItlMs(load: DecodeLoad): number {
     const decodeMs = this.decodeMs(load);
-    const limitMsPerToken = this.fastPrefillMs(1) * MAX_SLOWDOWN;
+    const limitMsPerToken = (this.prefillMs(MAX_CHUNK, TYPICAL_DEPTH) / MAX_CHUNK) * MAX_SLOWDOWN;
     const isWorthIt = (chunk: number): boolean =>
-      (decodeMs + this.prefillMs(chunk, 0)) / chunk <= limitMsPerToken;
+      (decodeMs + this.prefillMs(chunk, TYPICAL_DEPTH)) / chunk <= limitMsPerToken;
     const chunk = CHUNK_LADDER.find((size) => size >= TILE_ROWS && isWorthIt(size)) ?? MAX_CHUNK;
     const limitMs = Math.max(UNNOTICED_MS, MAX_DEFAULT_PART * this.prefillMs(MAX_CHUNK, 0));
     return Math.min(decodeMs + this.prefillMs(chunk, TYPICAL_DEPTH), limitMs);
