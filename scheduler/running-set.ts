@@ -6,6 +6,8 @@ import type { TenantAccount } from "./virtual-token-counters.ts";
 export class RunningSet {
   #byUrgency: readonly Sequence[] = [];
   #bySeqId: readonly Sequence[] = [];
+  /** Of tenants that have some. */
+  readonly #numSeats = new Map<TenantAccount, number>();
 
   get size(): number {
     return this.#byUrgency.length;
@@ -24,11 +26,13 @@ export class RunningSet {
   add(sequence: Sequence): void {
     this.#byUrgency = inserted(this.#byUrgency, sequence, compareUrgency);
     this.#bySeqId = inserted(this.#bySeqId, sequence, (left, right) => left.seqId - right.seqId);
+    this.#changeSeats(sequence.account, 1);
   }
 
   remove(sequence: Sequence): void {
     this.#byUrgency = this.#byUrgency.filter((other) => other !== sequence);
     this.#bySeqId = this.#bySeqId.filter((other) => other !== sequence);
+    this.#changeSeats(sequence.account, -1);
   }
 
   /** Who of a non-empty set gives way when memory is short: a paused sequence, for it makes no use of its blocks, else the least urgent. */
@@ -50,37 +54,39 @@ export class RunningSet {
    * of no better class. The exchange makes the smaller share larger and never the larger one the smaller.
    */
   unfairlySeated(newcomer: Sequence): Sequence | null {
-    const numSeats = this.#countSeats();
-    const numOwn = numSeats.get(newcomer.account) ?? 0;
+    const numOwn = this.#seatsOf(newcomer.account);
     const givesWay = ({ account, priority }: Sequence): boolean =>
-      priority >= newcomer.priority && numSeats.get(account)! >= numOwn + 2;
+      priority >= newcomer.priority && this.#seatsOf(account) >= numOwn + 2;
     return this.#byUrgency.findLast(givesWay) ?? null;
   }
 
   /** The tenant of the first has at least two seats fewer than that of the second. */
   hasFewerSeats(first: Sequence, second: Sequence): boolean {
-    if (first.account === second.account) return false;
-    const numSeats = this.#countSeats();
-    return (numSeats.get(first.account) ?? 0) + 2 <= (numSeats.get(second.account) ?? 0);
+    return this.#seatsOf(first.account) + 2 <= this.#seatsOf(second.account);
   }
 
   /** There are other tenants, and each has at least two seats more than this one's. */
   othersHaveMoreSeats({ account }: Sequence): boolean {
-    const numSeats = this.#countSeats();
-    const numOwn = numSeats.get(account) ?? 0;
-    numSeats.delete(account);
-    return numSeats.size > 0 && [...numSeats.values()].every((count) => count >= numOwn + 2);
-  }
-
-  #countSeats(): Map<TenantAccount, number> {
-    const numSeats = new Map<TenantAccount, number>();
-    for (const { account } of this.#byUrgency) numSeats.set(account, (numSeats.get(account) ?? 0) + 1);
-    return numSeats;
+    const numOwn = this.#seatsOf(account);
+    const numOthers = this.#numSeats.size - Math.min(1, numOwn);
+    return (
+      numOthers > 0 && [...this.#numSeats].every(([other, count]) => other === account || count >= numOwn + 2)
+    );
   }
 
   /** The least urgent paused sequence. */
   pausedVictim(): Sequence | null {
     return this.#byUrgency.findLast((sequence) => sequence.isPaused) ?? null;
+  }
+
+  #seatsOf(account: TenantAccount): number {
+    return this.#numSeats.get(account) ?? 0;
+  }
+
+  #changeSeats(account: TenantAccount, change: number): void {
+    const numSeats = this.#seatsOf(account) + change;
+    if (numSeats === 0) this.#numSeats.delete(account);
+    else this.#numSeats.set(account, numSeats);
   }
 }
 
