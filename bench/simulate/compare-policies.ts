@@ -19,7 +19,7 @@ export interface Scenario {
 /** Runs one policy over a scenario's requests. The same scenario gives the same summary, bit for bit. */
 export function runPolicy(name: PolicyName, scenario: Scenario): SimulationSummary {
   const { policy, kv } = createPolicy(name, scenario.machine, scenario.policyOptions);
-  const metrics = new SimulationMetrics(scenario.slo);
+  const metrics = new SimulationMetrics(scenario.slo, scenario.machine.freezeMs);
   new EngineSimulation({
     machine: new Machine(scenario.machine),
     policy,

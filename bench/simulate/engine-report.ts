@@ -11,7 +11,7 @@ export interface PolicyResult {
 }
 
 /** What was simulated, in a line or two: machine, workload, scale, seed. */
-export function describeScenario({ machine, workload, slo, noise }: SimulateArguments): string {
+export function describeScenario({ command, machine, workload, slo, noise }: SimulateArguments): string {
   const { name, trace, rate, seed, maxModelLen } = workload;
   const load =
     trace === null
@@ -21,7 +21,8 @@ export function describeScenario({ machine, workload, slo, noise }: SimulateArgu
   return (
     `${machine.name}: ${machine.description}\n` +
     `${name}: ${load}, sequences up to ${maxModelLen} tokens, seed ${seed}, noise ${noise}; ` +
-    `good: ${limits.join(", ")}`
+    `good: ${limits.join(", ")}` +
+    (command === "engine" ? `; smooth: good and no gap > ${machine.freezeMs} ms` : "")
   );
 }
 
@@ -40,6 +41,7 @@ const HEADER = [
   "max",
   "good",
   "good/s",
+  "smooth",
   "tok/s",
   "Jain",
   "preempted",
@@ -51,7 +53,7 @@ const HEADER = [
 ];
 
 function policyRow({ policy, summary }: PolicyResult): string[] {
-  const { ttft, itl, stall, goodput, queue } = summary;
+  const { ttft, itl, stall, goodput, smooth, queue } = summary;
   return [
     policy,
     ms(ttft, "p50"),
@@ -62,6 +64,7 @@ function policyRow({ policy, summary }: PolicyResult): string[] {
     ms(stall, "max"),
     formatPercent(goodput.attainment),
     formatRate(goodput.requestsPerSecond),
+    formatPercent(smooth.attainment),
     formatRate(summary.outputTokensPerSecond),
     summary.jainFairness === null ? "-" : summary.jainFairness.toFixed(3),
     String(summary.numPreemptions),

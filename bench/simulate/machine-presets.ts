@@ -39,6 +39,7 @@ const CPU_LIKE: MachineParameters = {
   maxHostBlocks: 8_192,
   hostCopyNsPerToken: 2_000,
   slo: "ttft=4000,tpot=150",
+  freezeMs: 1_000,
 };
 
 /** Facts of a model and a device, all bytes and FLOP as such (not Gi). */
@@ -109,6 +110,7 @@ const H100_LIKE: MachineParameters = {
   maxHostBlocks: 23_800,
   hostCopyNsPerToken: 5_200,
   slo: "mlperf-llama3.1-8b-interactive",
+  freezeMs: 100,
 };
 
 export const MACHINE_PRESETS: readonly MachineParameters[] = [CPU_LIKE, H100_LIKE];

@@ -32,6 +32,8 @@ export interface MachineParameters {
   readonly hostCopyNsPerToken: number;
   /** What users of such a machine expect, in the notation of --slo. */
   readonly slo: string;
+  /** A gap between two tokens from which on they would call the stream frozen. */
+  readonly freezeMs: number;
 }
 
 /** What one model call has to do. */

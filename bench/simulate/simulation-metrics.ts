@@ -38,6 +38,8 @@ export interface SimulationSummary {
   readonly stall: DistributionSummary | null;
   /** Share of the requests that met all limits of the SLO, and how many a second did. */
   readonly goodput: { readonly slo: Slo; readonly attainment: number; readonly requestsPerSecond: number };
+  /** Share of the requests that met the SLO and never waited longer than `freezeMs` between two tokens. */
+  readonly smooth: { readonly freezeMs: number; readonly attainment: number };
   readonly jainFairness: number | null;
   readonly groups: readonly GroupSummary[];
   /** Requests that have come and not begun: mean over time and most. */
@@ -54,6 +56,7 @@ const FAIRNESS_WINDOW_MS = 10_000;
 /** Collects what one simulated run did. Adds up as it goes: a million tokens leave a few histograms. */
 export class SimulationMetrics {
   readonly #slo: Slo;
+  readonly #freezeMs: number;
   readonly #ttft = new Distribution();
   readonly #itl = new Distribution();
   readonly #e2el = new Distribution();
@@ -63,6 +66,7 @@ export class SimulationMetrics {
   readonly #counters = {
     requests: 0,
     good: 0,
+    smooth: 0,
     outputTokens: 0,
     promptTokens: 0,
     cachedTokens: 0,
@@ -79,8 +83,9 @@ export class SimulationMetrics {
   /** Rows that decode together see the same gap: they are entered as one. */
   #run = { gapMs: -1, count: 0 };
 
-  constructor(slo: Slo) {
+  constructor(slo: Slo, freezeMs: number) {
     this.#slo = slo;
+    this.#freezeMs = freezeMs;
   }
 
   arrived({ request }: LiveRequest): void {
@@ -146,12 +151,14 @@ export class SimulationMetrics {
     this.#e2el.add(e2el);
     if (numOutputTokens > 1) this.#stall.add(longestGapMs);
     this.#addToGroup(request.tenant === "" ? request.label : request.tenant, live, ttft);
-    if (meets(this.#slo, { ttft, tpot, itl: tpot, e2el, stall: longestGapMs })) this.#counters.good += 1;
+    if (!meets(this.#slo, { ttft, tpot, itl: tpot, e2el, stall: longestGapMs })) return;
+    this.#counters.good += 1;
+    if (longestGapMs <= this.#freezeMs) this.#counters.smooth += 1;
   }
 
   summary(): SimulationSummary {
     this.#flushGaps();
-    const { requests, good, outputTokens, promptTokens, cachedTokens, busyMs } = this.#counters;
+    const { requests, good, smooth, outputTokens, promptTokens, cachedTokens, busyMs } = this.#counters;
     const durationMs = this.#nowMs - (this.#startMs ?? 0);
     const { decodeCalls, decodeRows, maxQueue, queueTime, preemptions } = this.#counters;
     const perSecond = (count: number): number => (durationMs === 0 ? 0 : (count / durationMs) * 1_000);
@@ -164,6 +171,7 @@ export class SimulationMetrics {
       e2el: this.#e2el.summary(),
       stall: this.#stall.summary(),
       goodput: { slo: this.#slo, attainment: share(good, requests), requestsPerSecond: perSecond(good) },
+      smooth: { freezeMs: this.#freezeMs, attainment: share(smooth, requests) },
       jainFairness: this.#fairness.jain(),
       groups: this.#groupSummaries(),
       queue: { mean: share(queueTime, durationMs), max: maxQueue },

@@ -37,6 +37,7 @@ const TOY: MachineParameters = {
   maxHostBlocks: 0,
   hostCopyNsPerToken: 0,
   slo: "ttft=1000",
+  freezeMs: 1_000,
 };
 
 function scenario(overrides: Partial<Scenario> & Pick<Scenario, "requests">): Scenario {
@@ -197,6 +198,8 @@ describe("Policies side by side", () => {
     const fcfs = runPolicy("fcfs", intruders);
     assert.ok(headway.itl!.p99 < 0.4 * fcfs.itl!.p99, `${headway.itl!.p99} ms of ${fcfs.itl!.p99}`);
     assert.ok(headway.stall!.p99 < 0.4 * fcfs.stall!.p99, `${headway.stall!.p99} ms of ${fcfs.stall!.p99}`);
+    assert.equal(headway.smooth.attainment, headway.goodput.attainment, "no stream of Headway's freezes");
+    assert.ok(fcfs.smooth.attainment < fcfs.goodput.attainment, "some do in arrival order");
   });
 
   test("a smaller budget makes smaller stalls", () => {

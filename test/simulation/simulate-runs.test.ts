@@ -61,7 +61,7 @@ describe("All policies have the same memory", () => {
           maxModelLen: 2_048,
           trace: null,
         }),
-        metrics: new SimulationMetrics({}),
+        metrics: new SimulationMetrics({}, Infinity),
         noise: 0,
         seed: 1,
       }).run();
