@@ -52,12 +52,21 @@ export class SequenceTables {
   takeSeqId(): SeqId | null {
     const seqId = this.seqIds.take();
     if (seqId !== null) return seqId;
-    const branches = [...this.branches.values()];
-    const oldest = branches.find((branch) => numPinned(branch.path, this.nowMs) === 0) ?? branches[0];
-    if (oldest === undefined) return null;
+    const oldest = this.#oldestBranch();
+    if (oldest === null) return null;
     this.#host.save(oldest, 0, this.nowMs);
     this.drop(oldest);
     return this.seqIds.take();
+  }
+
+  /** Rather one without a pin. */
+  #oldestBranch(): BlockTable | null {
+    let oldest: BlockTable | null = null;
+    for (const branch of this.branches.values()) {
+      if (numPinned(branch.path, this.nowMs) === 0) return branch;
+      oldest ??= branch;
+    }
+    return oldest;
   }
 
   /** Gives an empty table the start of another one. */

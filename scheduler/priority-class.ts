@@ -27,7 +27,7 @@ export class PriorityClass<T extends Contender> {
   }
 
   /** In no particular order. */
-  get items(): readonly T[] {
+  get items(): Iterable<T> {
     return this.#byAge.items;
   }
 

@@ -90,8 +90,8 @@ export class RunningSet {
   }
 }
 
-/** A copy of a sorted array with one more item. */
+/** A copy of a sorted array with one more item; who comes is mostly the last. */
 function inserted<T>(items: readonly T[], item: T, compare: (left: T, right: T) => number): T[] {
-  const index = items.findIndex((other) => compare(other, item) > 0);
-  return items.toSpliced(index === -1 ? items.length : index, 0, item);
+  const index = items.findLastIndex((other) => compare(other, item) <= 0);
+  return items.toSpliced(index + 1, 0, item);
 }

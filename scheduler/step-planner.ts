@@ -82,12 +82,12 @@ export class StepPlanner {
   }
 
   #takeSeat(newcomer: Sequence): boolean {
-    // What is paused gives way in its own time.
-    if (this.#roster.running.pausedVictim() !== null) return false;
     let victims = this.#outranked(newcomer);
     if (victims.length === 0) victims = this.#unfairlySeated(newcomer);
+    // What is paused gives way in its own time.
+    if (victims.length === 0 || this.#roster.running.pausedVictim() !== null) return false;
     for (const victim of victims) this.#preempt(victim);
-    return victims.length > 0 && this.#roster.admit(newcomer);
+    return this.#roster.admit(newcomer);
   }
 
   /** As few as possible of worse classes, the least urgent first; none where even all of them are not enough. */
