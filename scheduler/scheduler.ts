@@ -20,6 +20,7 @@ import { DEFAULT_PRIORITY_AGEING_MS, type SchedulerOptions } from "./scheduler-o
 import { takeSnapshot, type SchedulerSnapshot } from "./scheduler-snapshot.ts";
 import { Sequence } from "./sequence.ts";
 import { StepPlanner } from "./step-planner.ts";
+import { PrefillPace } from "./prefill-pace.ts";
 import { StepTimeModel } from "./step-time-model.ts";
 import { TurnOrder } from "./urgency.ts";
 import { chargeOutput, VirtualTokenCounters } from "./virtual-token-counters.ts";
@@ -36,6 +37,7 @@ const TYPICAL_PROMPT = 128;
  */
 export class Scheduler {
   readonly stepTimes = new StepTimeModel();
+  readonly prefillPace = new PrefillPace(this.stepTimes);
   readonly copyTimes = new CopyTimeModel();
   readonly #options: SchedulerOptions;
   readonly #kv: KvCacheManager;
@@ -75,7 +77,7 @@ export class Scheduler {
       kv,
       roster: this.#roster,
       order: this.#order,
-      stepTimes: this.stepTimes,
+      pace: this.prefillPace,
       onPreempt: (sequence) => this.#onPreempt(sequence),
     });
     this.#eogTokenIds = new Set(options.eogTokenIds);
@@ -175,7 +177,7 @@ export class Scheduler {
       numDecodeRows: Math.max(1, this.#roster.running.size),
       usedTokens: this.#kv.numHeldTokens,
     };
-    return this.#options.targetItlMs ?? this.stepTimes.defaultItlMs(load);
+    return this.#options.targetItlMs ?? this.prefillPace.defaultItlMs(load);
   }
 
   /** Of one request alone; zeros while nothing is known. */

@@ -1,10 +1,11 @@
 import type { KvCacheManager } from "../kvcache/kv-cache-manager.ts";
 import type { Batch, BatchRow, LogitsWanted } from "./contracts.ts";
 import { numCommonTokens } from "./common-prefix.ts";
+import type { PrefillPace } from "./prefill-pace.ts";
 import type { Roster } from "./roster.ts";
 import type { SchedulerOptions } from "./scheduler-options.ts";
 import type { Sequence } from "./sequence.ts";
-import type { DecodeLoad, StepTimeModel } from "./step-time-model.ts";
+import type { DecodeLoad } from "./step-time-model.ts";
 import type { TurnOrder } from "./urgency.ts";
 
 /** A sliver of the next prompt would cost more than it brings. */
@@ -27,7 +28,7 @@ export interface StepPlannerParts {
   readonly kv: KvCacheManager;
   readonly roster: Roster;
   readonly order: TurnOrder;
-  readonly stepTimes: StepTimeModel;
+  readonly pace: PrefillPace;
   readonly onPreempt: (sequence: Sequence) => void;
 }
 
@@ -37,7 +38,7 @@ export class StepPlanner {
   readonly #kv: KvCacheManager;
   readonly #roster: Roster;
   readonly #order: TurnOrder;
-  readonly #stepTimes: StepTimeModel;
+  readonly #pace: PrefillPace;
   readonly #onPreempt: (sequence: Sequence) => void;
 
   constructor(parts: StepPlannerParts) {
@@ -45,7 +46,7 @@ export class StepPlanner {
     this.#kv = parts.kv;
     this.#roster = parts.roster;
     this.#order = parts.order;
-    this.#stepTimes = parts.stepTimes;
+    this.#pace = parts.pace;
     this.#onPreempt = parts.onPreempt;
   }
 
@@ -140,7 +141,7 @@ export class StepPlanner {
       budget -= row.numTokens;
       numTokens += row.numTokens;
       if (budget < MIN_FURTHER_CHUNK) break;
-      if (numDecodeRows === 0 && numTokens >= this.#stepTimes.sharedCallLimit()) break;
+      if (numDecodeRows === 0 && numTokens >= this.#pace.sharedCallLimit()) break;
     }
     this.#roster.recallPassedOver();
     if (rows.length === 0) return null;
@@ -218,12 +219,14 @@ export class StepPlanner {
   }
 
   #prefillBudget(numDecodeRows: number, sequence: Sequence): number {
-    const { maxNumBatchedTokens } = this.#options;
-    if (numDecodeRows === 0) return maxNumBatchedTokens;
     const load = { numDecodeRows, usedTokens: this.#kv.numHeldTokens };
-    const targetItlMs = this.#targetItlMs(load, sequence);
-    const depth = sequence.numComputedTokens;
-    return Math.min(this.#stepTimes.prefillBudget({ ...load, depth, targetItlMs }), maxNumBatchedTokens);
+    return this.#pace.budget({
+      ...load,
+      numTokens: sequence.numUncomputedTokens,
+      depth: sequence.numComputedTokens,
+      maxTokens: this.#options.maxNumBatchedTokens,
+      targetItlMs: numDecodeRows === 0 ? null : this.#targetItlMs(load, sequence),
+    });
   }
 
   /** Time that all other prompts will take at least. */
@@ -232,14 +235,14 @@ export class StepPlanner {
     for (const sequence of this.#roster.running.byUrgency) {
       if (sequence !== first && !sequence.isDecoding) numTokens += sequence.numUncomputedTokens;
     }
-    return this.#stepTimes.fastPrefillMs(numTokens);
+    return this.#pace.fastPrefillMs(numTokens);
   }
 
-  /** Null lets the step-time model choose. A target that was asked for is kept for all alike. */
+  /** Null lets the pace choose. A target that was asked for is kept for all alike. */
   #targetItlMs(load: DecodeLoad, sequence: Sequence): number | null {
     const { targetItlMs } = this.#options;
     if (targetItlMs !== null) return targetItlMs;
-    const defaultMs = this.#stepTimes.defaultItlMs(load);
+    const defaultMs = this.#pace.defaultItlMs(load);
     const stretch = this.#roster.running.othersHaveMoreSeats(sequence)
       ? MAX_STRETCH
       : Math.min(MAX_STRETCH, this.#backlogMs(sequence) / (BACKLOG_GAPS * defaultMs));

@@ -4,7 +4,8 @@ import type { MachineParameters } from "./machine.ts";
 /**
  * Two CPU cores with SmolLM2-135M-Instruct Q4_1, 2 threads, paged layout. Measured with llama.cpp's batched-bench and
  * llama-bench (decode and prefill by size, prefill at depth 1,024); the cost of foreign cells from the difference of
- * the unified and the stream layout at 16 and 32 rows.
+ * the unified and the stream layout at 16 and 32 rows. Attention's steps at 64 rows and multiples, one below and one
+ * above: by their ratio on another machine, 62 to 192 rows at depth 1,472.
  */
 const CPU_LIKE: MachineParameters = {
   name: "cpu-like",
@@ -20,8 +21,12 @@ const CPU_LIKE: MachineParameters = {
     [8, 25, 1_709],
     [16, 44, 1_648],
     [32, 81, 1_861],
+    [63, 149, 1_861],
     [64, 151, 930],
+    [65, 153, 1_350],
     [128, 284, 763],
+    [129, 286, 1_000],
+    [192, 411, 740],
     [256, 538, 683],
     [512, 1_104, 513],
   ],

@@ -62,7 +62,7 @@ function load(send: (message: FromEngine) => void, settings: EngineSettings): Lo
       ...notes,
       cacheNote,
       ...(disk?.notes ?? []),
-      describeTarget(info, scheduler.stepTimes, settings.targetItlMs),
+      describeTarget(info, scheduler, settings.targetItlMs),
     ],
     onStep: (wake) => disk?.fetch(wake),
     onShutdown: () => {
@@ -149,10 +149,14 @@ function learnStepTimes(runner: GovernedRunner, stepTimes: StepTimeModel, folder
   return save;
 }
 
-function describeTarget(info: ModelInfo, stepTimes: StepTimeModel, targetItlMs: number | null): string {
+function describeTarget(
+  info: ModelInfo,
+  { stepTimes, prefillPace }: Scheduler,
+  targetItlMs: number | null,
+): string {
   const full = { numDecodeRows: info.maxNumSeqs, usedTokens: info.maxNumSeqs * TYPICAL_LENGTH };
   const decodeMs = stepTimes.decodeMs(full).toFixed(1);
-  const chosenMs = (targetItlMs ?? stepTimes.defaultItlMs(full)).toFixed(0);
+  const chosenMs = (targetItlMs ?? prefillPace.defaultItlMs(full)).toFixed(0);
   const why = targetItlMs === null ? "where the curve of prefill speed bends" : "as asked";
   return `ITL target ${chosenMs} ms with all ${info.maxNumSeqs} rows busy (${why}); a step that only decodes takes ${decodeMs} ms`;
 }

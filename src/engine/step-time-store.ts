@@ -4,7 +4,7 @@ import type { StepTimeSnapshot } from "../../scheduler/step-time-model.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import { KeptJson } from "./kept-json.ts";
 
-const FORMAT = 2;
+const FORMAT = 3;
 
 /** Keeps what was learned about step times between starts, one small file for each model on each kind of machine. */
 export class StepTimeStore {

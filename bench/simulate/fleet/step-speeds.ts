@@ -1,4 +1,5 @@
 import type { Batch, BatchRow } from "../../../scheduler/contracts.ts";
+import { PrefillPace } from "../../../scheduler/prefill-pace.ts";
 import { StepTimeModel } from "../../../scheduler/step-time-model.ts";
 import type { Machine } from "../machine.ts";
 
@@ -35,6 +36,7 @@ export class StepSpeeds {
   readonly #factors: SpeedFactors;
   readonly #targetItlMs: number | null;
   readonly #model = new StepTimeModel();
+  readonly #pace = new PrefillPace(this.#model);
   readonly #budgets = new Map<number, number>();
 
   constructor(machine: Machine, targetItlMs: number | null, factors: SpeedFactors) {
@@ -78,11 +80,14 @@ export class StepSpeeds {
     const key = (cellStep * 1_024 + depthStep) * 1_024 + numRows;
     let budget = this.#budgets.get(key);
     if (budget === undefined) {
-      budget = this.#model.prefillBudget({
+      budget = this.#pace.budget({
         numDecodeRows: numRows,
         usedTokens: cellStep * 1_024,
         depth: depthStep * 256,
         targetItlMs: this.#targetItlMs,
+        // The middle of a prompt: where it ends makes no difference.
+        numTokens: Infinity,
+        maxTokens: this.#machine.parameters.maxNumBatchedTokens,
       });
       this.#budgets.set(key, budget);
     }

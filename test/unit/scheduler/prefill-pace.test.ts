@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import fc from "fast-check";
+import { PrefillPace } from "../../../scheduler/prefill-pace.ts";
+import { StepTimeModel } from "../../../scheduler/step-time-model.ts";
+import { learnStepTimes, prefillMs, tiledPrefillMs } from "../../support/step-times.ts";
+
+/** 8 rows take 26 ms; the middle of a long prompt. */
+const LOAD = {
+  numDecodeRows: 8,
+  usedTokens: 0,
+  numTokens: 64 * 256,
+  depth: 0,
+  maxTokens: 2_048,
+  targetItlMs: 200,
+};
+const DECODE_MS = 26;
+
+describe("PrefillPace", () => {
+  const pace = new PrefillPace(learnStepTimes(prefillMs));
+  const tiled = new PrefillPace(learnStepTimes(tiledPrefillMs));
+
+  test("lets prompts share a call as far as larger calls are faster for each token", () => {
+    assert.equal(new PrefillPace(new StepTimeModel()).sharedCallLimit(), 512);
+    assert.equal(pace.sharedCallLimit(), 256);
+    assert.equal(new PrefillPace(learnStepTimes((size) => 20 + 0.01 * size)).sharedCallLimit(), 512);
+  });
+
+  test("gives the highest rung that fits the target beside the decode call", () => {
+    assert.equal(pace.budget(LOAD), 64);
+    assert.equal(pace.budget({ ...LOAD, targetItlMs: 400 }), 128);
+    assert.equal(pace.budget({ ...LOAD, targetItlMs: 3_000 }), 1_024);
+    assert.equal(pace.budget({ ...LOAD, targetItlMs: 3_000, maxTokens: 300 }), 256);
+  });
+
+  test("gives less at depth, where a token costs more", () => {
+    assert.equal(pace.budget({ ...LOAD, targetItlMs: 330 }), 128);
+    assert.ok(pace.budget({ ...LOAD, targetItlMs: 330, depth: 4_096 }) < 80);
+  });
+
+  test("gives the smallest rung when nothing fits, so that prompts never stand still", () => {
+    assert.equal(pace.budget({ ...LOAD, targetItlMs: 1 }), 8);
+    assert.equal(tiled.budget({ ...LOAD, targetItlMs: null, depth: 8_000 }), 64, "a tile without a target");
+  });
+
+  test("gives a whole tile instead of a part of another where that gets more done", () => {
+    const deep = { ...LOAD, depth: 1_500 };
+    const limitMs = DECODE_MS + tiledPrefillMs(80, deep.depth) + 5;
+    assert.equal(tiled.budget({ ...deep, targetItlMs: limitMs }), 64);
+    assert.ok(tiled.budget({ ...deep, targetItlMs: 150 }) < 64, "no room for a tile");
+  });
+
+  test("puts the odd part of a prompt first, where looking back is cheap", () => {
+    const start = { ...LOAD, targetItlMs: 340 };
+    assert.equal(tiled.budget({ ...start, numTokens: 1_500 }), 92, "28 and a tile");
+    assert.equal(tiled.budget({ ...start, numTokens: 1_536 }), 128, "nothing is odd");
+  });
+
+  test("finishes a prompt whose end would be slow by itself", () => {
+    const end = { ...LOAD, depth: 2_000 };
+    const limitMs = DECODE_MS + tiledPrefillMs(96, end.depth) + 5;
+    assert.equal(tiled.budget({ ...end, targetItlMs: limitMs, numTokens: 92 }), 92);
+    assert.equal(tiled.budget({ ...end, targetItlMs: limitMs, numTokens: 120 }), 96, "or as much as fits");
+  });
+
+  test("takes the largest call when nobody decodes, less an end that would be slow", () => {
+    const alone = { ...LOAD, numDecodeRows: 0, targetItlMs: null, maxTokens: 512 };
+    assert.equal(tiled.budget({ ...alone, numTokens: 2_048 }), 512);
+    assert.equal(tiled.budget({ ...alone, numTokens: 40 }), 512, "others may come along");
+    assert.equal(tiled.budget({ ...alone, numTokens: 48 + 8 * 512, depth: 4_000 }) % 64, 48);
+  });
+
+  test("without a target takes the smallest chunk that slows a prompt by at most a fifth", () => {
+    const middle = { ...LOAD, numTokens: 112 * 10, numDecodeRows: 18, targetItlMs: null, depth: 768 };
+    const stepMs = (chunk: number): number => 10 + 2 * middle.numDecodeRows + tiledPrefillMs(chunk, 768);
+    const slowdown = (chunk: number): number => stepMs(chunk) / chunk / (tiledPrefillMs(512, 768) / 512);
+    assert.ok(slowdown(64) > 1.22 && slowdown(80) > 1.22 && slowdown(112) < 1.18);
+    assert.ok(Math.abs(tiled.defaultItlMs(middle) - stepMs(112)) < 15);
+    assert.equal(tiled.budget(middle), 112);
+  });
+
+  test("without a target still keeps the gap below three tenths of the largest call", () => {
+    const many = { ...LOAD, numTokens: 112 * 10, numDecodeRows: 32, targetItlMs: null };
+    assert.ok(Math.abs(pace.defaultItlMs(many) - 0.3 * prefillMs(512, 0)) < 10);
+    assert.equal(pace.budget(many), 112);
+  });
+
+  test("starts with a moderate chunk before it has seen a prefill", () => {
+    const untrained = new PrefillPace(new StepTimeModel());
+    assert.equal(untrained.budget({ ...LOAD, targetItlMs: 5 }), 64);
+    assert.equal(untrained.budget({ ...LOAD, numDecodeRows: 0 }), 2_048);
+  });
+
+  test("always gives at least 8 tokens or a whole call, keeps to the target where a rung does, and ends", () => {
+    const loads = fc.record({
+      numDecodeRows: fc.integer({ min: 0, max: 32 }),
+      usedTokens: fc.integer({ min: 0, max: 30_000 }),
+      numTokens: fc.integer({ min: 1, max: 20_000 }),
+      depth: fc.integer({ min: 0, max: 8_000 }),
+      maxTokens: fc.integer({ min: 8, max: 4_096 }),
+      targetItlMs: fc.option(fc.integer({ min: 1, max: 5_000 })),
+    });
+    fc.assert(
+      fc.property(loads, fc.constantFrom(pace, tiled), (load, each) => {
+        const budget = each.budget(load);
+        assert.ok(budget >= 8 && budget <= load.maxTokens);
+        if (load.numDecodeRows === 0 || budget <= 64) return;
+        const limitMs = load.targetItlMs ?? each.defaultItlMs(load);
+        const timeOf = each === pace ? prefillMs : tiledPrefillMs;
+        const stepMs = 10 + 2 * load.numDecodeRows + timeOf(budget, load.depth);
+        assert.ok(stepMs <= 1.1 * limitMs + 10, `${budget} tokens: ${stepMs} of ${limitMs} ms`);
+      }),
+    );
+  });
+});
