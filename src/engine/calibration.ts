@@ -19,8 +19,9 @@ const SMALL_CHUNKS = [
   { numTokens: 128, numCalls: 2 },
 ] as const;
 const OTHER_CHUNKS = [
-  { numTokens: 32, numCalls: 2 },
   { numTokens: 256, numCalls: 1 },
+  // Deep enough to show what few rows pay for looking back.
+  { numTokens: 32, numCalls: 2 },
   { numTokens: 512, numCalls: 1 },
 ] as const;
 const ROW_COUNTS = [1, 4, 16, 64, 256] as const;
