@@ -20,11 +20,19 @@ export interface ThreadGovernorOptions {
  * one that takes all of it (share 0.75) they lose.
  */
 const CONTENDED_BELOW = 0.8;
+/**
+ * Beside another engine, whose threads spin too, they lose far more: then at once. Else so many windows in a row, or the
+ * second after a server's start, in which its JavaScript is compiled, would cost it a thread for the next ones.
+ */
+const COLLAPSING_BELOW = 0.65;
+const CONTENDED_WINDOWS = 3;
 /** CPU time is judged over at least this long: a passing visitor of some milliseconds is no reason to change. */
 const WINDOW_MS = 300;
 /** A free core is seen this often in a row before it is taken. */
 const CALM_CHECKS = 2;
 const CHECK_INTERVAL_MS = 1000;
+/** What others did while nothing was computed for so long tells nothing of now. */
+const PAUSE_MS = 250;
 /** A core counts as free when less than this part of it is used. */
 const FREE_CORE = 0.85;
 const MAX_BACKOFF_MS = 30_000;
@@ -44,7 +52,9 @@ export class ThreadGovernor {
   #numThreads: number;
   #windowMs = 0;
   #windowCpuMs = 0;
+  #numContended = 0;
   #checkedAtMs: number;
+  #observedAtMs: number;
   #numCalmChecks = 0;
   #changedAtMs: number;
   #backoffMs = CHECK_INTERVAL_MS;
@@ -53,6 +63,7 @@ export class ThreadGovernor {
     this.#options = options;
     this.#numThreads = options.maxThreads;
     this.#checkedAtMs = options.now();
+    this.#observedAtMs = options.now();
     this.#changedAtMs = options.now();
     options.idleCores();
   }
@@ -63,14 +74,19 @@ export class ThreadGovernor {
 
   /** Takes in a call; may change the number of threads for the next one. */
   observe({ durationMs, cpuMs }: CallObservation): void {
+    const nowMs = this.#options.now();
+    if (nowMs - durationMs - this.#observedAtMs > PAUSE_MS) this.#startCheck(nowMs);
+    this.#observedAtMs = nowMs;
     this.#windowMs += durationMs;
     this.#windowCpuMs += cpuMs;
     if (this.#windowMs < WINDOW_MS) return;
     const efficiency = this.#windowCpuMs / (this.#windowMs * this.#numThreads);
     this.#windowMs = 0;
     this.#windowCpuMs = 0;
-    if (efficiency < CONTENDED_BELOW && this.#numThreads > 1) this.#stepDown(efficiency);
-    else this.#considerStepUp();
+    this.#numContended = efficiency < CONTENDED_BELOW ? this.#numContended + 1 : 0;
+    if (this.#numContended === 0 || this.#numThreads === 1) this.#considerStepUp();
+    else if (efficiency < COLLAPSING_BELOW || this.#numContended >= CONTENDED_WINDOWS)
+      this.#stepDown(efficiency);
   }
 
   #stepDown(efficiency: number): void {
@@ -93,14 +109,19 @@ export class ThreadGovernor {
     this.#change(this.#numThreads + 1, "a core is idle");
   }
 
+  #startCheck(nowMs: number): void {
+    this.#checkedAtMs = nowMs;
+    this.#options.idleCores();
+  }
+
   #change(numThreads: number, reason: string): void {
     const nowMs = this.#options.now();
     this.#numThreads = numThreads;
+    this.#numContended = 0;
     this.#numCalmChecks = 0;
-    this.#checkedAtMs = nowMs;
     this.#changedAtMs = nowMs;
     // Idle time up to here was under the old number of threads.
-    this.#options.idleCores();
+    this.#startCheck(nowMs);
     this.#options.onChange(numThreads, reason);
   }
 }

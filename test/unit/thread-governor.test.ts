@@ -6,13 +6,24 @@ import { ThreadGovernor } from "../../src/engine/thread-governor.ts";
 function createMachine(maxThreads: number) {
   let nowMs = 0;
   const changes: number[] = [];
-  const machine = { share: 1, idleCores: 0 as number | null, changes, run };
+  /** Of others, since the governor last asked for idle cores, as the real probe counts it. */
+  const busyMs = { others: 0, sinceMs: 0 };
+  const machine = { share: 1, idleCores: 0 as number | null, changes, run, pause };
   const governor = new ThreadGovernor({
     maxThreads,
     now: () => nowMs,
-    idleCores: () => machine.idleCores,
+    idleCores: () => {
+      const elapsedMs = nowMs - busyMs.sinceMs;
+      const calmPart = elapsedMs === 0 ? 1 : 1 - busyMs.others / elapsedMs;
+      Object.assign(busyMs, { others: 0, sinceMs: nowMs });
+      return machine.idleCores === null ? null : machine.idleCores * calmPart;
+    },
     onChange: (numThreads) => changes.push(numThreads),
   });
+  function pause(durationMs: number): void {
+    nowMs += durationMs;
+    busyMs.others += durationMs;
+  }
   function run(durationMs: number): void {
     for (const endMs = nowMs + durationMs; nowMs < endMs;) {
       nowMs += 100;
@@ -29,7 +40,16 @@ describe("ThreadGovernor", () => {
     assert.deepEqual(machine.changes, []);
   });
 
-  it("gives up a thread with the first contended window, down to one", () => {
+  it("gives up a thread after a second of mild contention", () => {
+    const machine = createMachine(2);
+    machine.share = 0.75;
+    machine.run(600);
+    assert.deepEqual(machine.changes, [], "which may be a visitor's");
+    machine.run(300);
+    assert.deepEqual(machine.changes, [1]);
+  });
+
+  it("gives up a thread with the first window of heavy contention, down to one", () => {
     const machine = createMachine(3);
     machine.share = 0.6;
     machine.run(300);
@@ -61,6 +81,19 @@ describe("ThreadGovernor", () => {
     machine.run(1000);
     assert.deepEqual(machine.changes, [1], "one look is not enough");
     machine.run(2000);
+    assert.deepEqual(machine.changes, [1, 2]);
+  });
+
+  it("takes no account of what others did while it computed nothing", () => {
+    const machine = createMachine(2);
+    machine.share = 0.5;
+    machine.run(300);
+    machine.share = 1;
+    machine.idleCores = 1;
+    for (let burst = 0; burst < 4; burst++) {
+      machine.pause(1500);
+      machine.run(1800);
+    }
     assert.deepEqual(machine.changes, [1, 2]);
   });
 
