@@ -14,9 +14,10 @@ export function prefillMs(numTokens: number, depth: number): number {
   return 8 + 2.2 * numTokens + 0.0005 * numTokens * (depth + numTokens / 2);
 }
 
-/** As on a CPU: whole tiles of 64 rows, and another, slower kernel for fewer. */
+/** As on a CPU: tiles of 64 rows, of which empty ones cost half, and another, slower kernel for fewer. */
 export function tiledPrefillMs(numTokens: number, depth: number): number {
-  const attentionMs = numTokens < 64 ? 0.002 * numTokens : 0.0006 * Math.ceil(numTokens / 64) * 64;
+  const numTiledRows = (Math.ceil(numTokens / 64) * 64 + numTokens) / 2;
+  const attentionMs = numTokens < 64 ? 0.002 * numTokens : 0.0006 * numTiledRows;
   return 8 + 2.2 * numTokens + attentionMs * (depth + numTokens / 2);
 }
 
