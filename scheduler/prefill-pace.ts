@@ -30,10 +30,10 @@ const TYPICAL_DEPTH = 768;
 const UNTRAINED_CHUNK = 64;
 
 /** Part of a call's time that another size must save: learned times that differ by less say nothing. */
-const MIN_GAIN = 0.05;
+const MIN_GAIN = 0.1;
 
 export interface PrefillLoad extends DecodeLoad {
-  /** What is left of the prompt, and the tokens before it. */
+  /** What is left of the prompt (Infinity: where it ends makes no difference), and the tokens before it. */
   readonly numTokens: number;
   readonly depth: number;
   /** The most that fits into a call. */

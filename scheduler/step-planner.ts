@@ -222,7 +222,8 @@ export class StepPlanner {
     const load = { numDecodeRows, usedTokens: this.#kv.numHeldTokens };
     return this.#pace.budget({
       ...load,
-      numTokens: sequence.numUncomputedTokens,
+      // Pieces that are always cut alike end where they end.
+      numTokens: sequence.decodesFrom === Infinity ? sequence.numUncomputedTokens : Infinity,
       depth: sequence.numComputedTokens,
       maxTokens: this.#options.maxNumBatchedTokens,
       targetItlMs: numDecodeRows === 0 ? null : this.#targetItlMs(load, sequence),

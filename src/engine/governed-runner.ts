@@ -43,6 +43,7 @@ export class GovernedRunner implements ModelRunner {
   }
 
   execute(batch: Batch): BatchResult {
+    if (this.#isSpinning) this.#governor.begin();
     const startMs = performance.now();
     const startCpu = process.cpuUsage();
     const result = this.#runner.execute(batch);

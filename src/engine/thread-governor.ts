@@ -72,11 +72,14 @@ export class ThreadGovernor {
     return this.#numThreads;
   }
 
+  /** A call is about to begin. */
+  begin(): void {
+    if (this.#options.now() - this.#observedAtMs > PAUSE_MS) this.#options.idleCores();
+  }
+
   /** Takes in a call; may change the number of threads for the next one. */
   observe({ durationMs, cpuMs }: CallObservation): void {
-    const nowMs = this.#options.now();
-    if (nowMs - durationMs - this.#observedAtMs > PAUSE_MS) this.#startCheck(nowMs);
-    this.#observedAtMs = nowMs;
+    this.#observedAtMs = this.#options.now();
     this.#windowMs += durationMs;
     this.#windowCpuMs += cpuMs;
     if (this.#windowMs < WINDOW_MS) return;
@@ -109,19 +112,15 @@ export class ThreadGovernor {
     this.#change(this.#numThreads + 1, "a core is idle");
   }
 
-  #startCheck(nowMs: number): void {
-    this.#checkedAtMs = nowMs;
-    this.#options.idleCores();
-  }
-
   #change(numThreads: number, reason: string): void {
     const nowMs = this.#options.now();
     this.#numThreads = numThreads;
     this.#numContended = 0;
     this.#numCalmChecks = 0;
     this.#changedAtMs = nowMs;
+    this.#checkedAtMs = nowMs;
     // Idle time up to here was under the old number of threads.
-    this.#startCheck(nowMs);
+    this.#options.idleCores();
     this.#options.onChange(numThreads, reason);
   }
 }

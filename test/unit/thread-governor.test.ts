@@ -26,6 +26,7 @@ function createMachine(maxThreads: number) {
   }
   function run(durationMs: number): void {
     for (const endMs = nowMs + durationMs; nowMs < endMs;) {
+      governor.begin();
       nowMs += 100;
       governor.observe({ durationMs: 100, cpuMs: 100 * governor.numThreads * machine.share });
     }
@@ -93,6 +94,19 @@ describe("ThreadGovernor", () => {
     for (let burst = 0; burst < 4; burst++) {
       machine.pause(1500);
       machine.run(1800);
+    }
+    assert.deepEqual(machine.changes, [1, 2]);
+  });
+
+  it("takes a core back also between short bursts", () => {
+    const machine = createMachine(2);
+    machine.share = 0.5;
+    machine.run(300);
+    machine.share = 1;
+    machine.idleCores = 1;
+    for (let burst = 0; burst < 20; burst++) {
+      machine.pause(2000);
+      machine.run(200);
     }
     assert.deepEqual(machine.changes, [1, 2]);
   });

@@ -85,7 +85,6 @@ export class StepSpeeds {
         usedTokens: cellStep * 1_024,
         depth: depthStep * 256,
         targetItlMs: this.#targetItlMs,
-        // The middle of a prompt: where it ends makes no difference.
         numTokens: Infinity,
         maxTokens: this.#machine.parameters.maxNumBatchedTokens,
       });
