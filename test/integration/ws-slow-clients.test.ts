@@ -1,29 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { TestContext } from "node:test";
-import { createTestServer, listen } from "../support/test-server.ts";
-import type { TestServer, TestServerOptions } from "../support/test-server.ts";
-import { openWebSocket } from "../support/ws-client.ts";
-import type { WebSocketClient } from "../support/ws-client.ts";
-
-async function connect(
-  t: TestContext,
-  options: TestServerOptions = {},
-  headers: Record<string, string> = {},
-): Promise<{ server: TestServer; client: WebSocketClient }> {
-  const server = await createTestServer(t, options);
-  const client = await openWebSocket(await listen(server), headers);
-  t.after(() => client.terminate());
-  return { server, client };
-}
-
-const start = (id: string, body: object, extra: object = {}) => ({
-  type: "start",
-  id,
-  endpoint: "completions",
-  body: { prompt: "hi", ...body },
-  ...extra,
-});
+import { connect, start } from "../support/ws-generations.ts";
 
 test("a client that withholds credits loses its generation", async (t) => {
   const streamBuffer = { softBytes: 256 * 1024, hardBytes: 1024 * 1024, maxPausedMs: 20 };

@@ -85,31 +85,29 @@ describe("ThreadGovernor", () => {
     assert.deepEqual(machine.changes, [1, 2]);
   });
 
-  it("takes no account of what others did while it computed nothing", () => {
-    const machine = createMachine(2);
-    machine.share = 0.5;
-    machine.run(300);
-    machine.share = 1;
-    machine.idleCores = 1;
-    for (let burst = 0; burst < 4; burst++) {
-      machine.pause(1500);
-      machine.run(1800);
-    }
-    assert.deepEqual(machine.changes, [1, 2]);
-  });
-
-  it("takes a core back also between short bursts", () => {
-    const machine = createMachine(2);
-    machine.share = 0.5;
-    machine.run(300);
-    machine.share = 1;
-    machine.idleCores = 1;
-    for (let burst = 0; burst < 20; burst++) {
-      machine.pause(2000);
-      machine.run(200);
-    }
-    assert.deepEqual(machine.changes, [1, 2]);
-  });
+  const bursts = [
+    {
+      name: "takes no account of what others did while it computed nothing",
+      pauseMs: 1500,
+      runMs: 1800,
+      count: 4,
+    },
+    { name: "takes a core back also between short bursts", pauseMs: 2000, runMs: 200, count: 20 },
+  ];
+  for (const { name, pauseMs, runMs, count } of bursts) {
+    it(name, () => {
+      const machine = createMachine(2);
+      machine.share = 0.5;
+      machine.run(300);
+      machine.share = 1;
+      machine.idleCores = 1;
+      for (let burst = 0; burst < count; burst++) {
+        machine.pause(pauseMs);
+        machine.run(runMs);
+      }
+      assert.deepEqual(machine.changes, [1, 2]);
+    });
+  }
 
   it("waits longer after each step upward that was wrong", () => {
     const machine = createMachine(2);
