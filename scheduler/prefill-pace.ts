@@ -1,7 +1,12 @@
 import { TILE_ROWS, type DecodeLoad, type StepTimeModel } from "./step-time-model.ts";
 
-/** Sizes of prefill calls: steps of 16 up to two tiles, whole tiles beyond; less than a tile only where a target leaves no room for more. */
-const CHUNK_LADDER = [8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 192, 256, 320, 384, 448, 512] as const;
+/**
+ * Sizes of prefill calls: steps of 16 up to two tiles, whole tiles beyond. Less than a tile only where a target leaves no
+ * room for more, in steps fine enough to use what room there is.
+ */
+const CHUNK_LADDER = [
+  8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 192, 256, 320, 384, 448, 512,
+] as const;
 const MIN_CHUNK = CHUNK_LADDER[0];
 const MAX_CHUNK = CHUNK_LADDER[CHUNK_LADDER.length - 1]!;
 
@@ -15,6 +20,8 @@ const MAX_SLOWDOWN = 1.2;
  */
 const MIN_SHARED_CALL = 256;
 const MAX_WASTE = 0.1;
+/** What a call that is short for the sake of others may waste. More would lengthen the queue it comes from. */
+const MAX_NIMBLE_WASTE = 0.03;
 
 /**
  * Nor may the default gap be longer than this part of the time of the largest prefill call, less than a tenth of what a
@@ -82,11 +89,12 @@ export class PrefillPace {
    * only delay the first token of the one before, and whoever comes next. Until something is known, the most there are.
    */
   sharedCallLimit(): number {
-    if (!this.#stepTimes.hasSeenPrefill) return MAX_CHUNK;
-    const limitMsPerToken = this.fastPrefillMs(1) * (1 + MAX_WASTE);
-    const isEfficient = (chunk: number): boolean =>
-      this.#stepTimes.prefillMs(chunk, 0) / chunk <= limitMsPerToken;
-    return CHUNK_LADDER.find((size) => size >= MIN_SHARED_CALL && isEfficient(size)) ?? MAX_CHUNK;
+    return this.#smallestEfficient(MIN_SHARED_CALL, MAX_WASTE);
+  }
+
+  /** Tokens of the shortest call that is about as fast for each of them as the largest. Until something is known, the most there are. */
+  nimbleCall(): number {
+    return this.#smallestEfficient(TILE_ROWS, MAX_NIMBLE_WASTE);
   }
 
   /**
@@ -103,6 +111,14 @@ export class PrefillPace {
     const chunk = CHUNK_LADDER.find((size) => size >= TILE_ROWS && isWorthIt(size)) ?? MAX_CHUNK;
     const limitMs = Math.max(UNNOTICED_MS, MAX_DEFAULT_PART * this.#stepTimes.prefillMs(MAX_CHUNK, 0));
     return Math.min(decodeMs + prefillMs(chunk), limitMs);
+  }
+
+  #smallestEfficient(minSize: number, maxWaste: number): number {
+    if (!this.#stepTimes.hasSeenPrefill) return MAX_CHUNK;
+    const limitMsPerToken = this.fastPrefillMs(1) * (1 + maxWaste);
+    const isEfficient = (chunk: number): boolean =>
+      this.#stepTimes.prefillMs(chunk, 0) / chunk <= limitMsPerToken;
+    return CHUNK_LADDER.find((size) => size >= minSize && isEfficient(size)) ?? MAX_CHUNK;
   }
 
   #limitOf(load: PrefillLoad, step: StepCost): (size: number) => boolean {

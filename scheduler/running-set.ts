@@ -74,6 +74,14 @@ export class RunningSet {
     );
   }
 
+  /** This one's tenant has at least two seats more than every other. */
+  hasMostSeats({ account }: Sequence): boolean {
+    const numOwn = this.#seatsOf(account);
+    return (
+      numOwn >= 2 && [...this.#numSeats].every(([other, count]) => other === account || numOwn >= count + 2)
+    );
+  }
+
   /** The least urgent paused sequence. */
   pausedVictim(): Sequence | null {
     return this.#byUrgency.findLast((sequence) => sequence.isPaused) ?? null;

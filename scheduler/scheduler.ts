@@ -78,6 +78,7 @@ export class Scheduler {
       roster: this.#roster,
       order: this.#order,
       pace: this.prefillPace,
+      counters: this.#counters,
       onPreempt: (sequence) => this.#onPreempt(sequence),
     });
     this.#eogTokenIds = new Set(options.eogTokenIds);
@@ -99,7 +100,7 @@ export class Scheduler {
       arrivalIndex: this.#arrivalIndex++,
       priority: Math.min(MAX_PRIORITY, Math.max(-MAX_PRIORITY, request.priority)),
       priorityAgeingMs,
-      account: this.#counters.accountOf(request.tenantId),
+      account: this.#counters.arrive(request.tenantId, nowMs),
     };
     this.#roster.add(new Sequence(request, arrival, this.#options));
   }

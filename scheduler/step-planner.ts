@@ -7,6 +7,7 @@ import type { SchedulerOptions } from "./scheduler-options.ts";
 import type { Sequence } from "./sequence.ts";
 import type { DecodeLoad } from "./step-time-model.ts";
 import type { TurnOrder } from "./urgency.ts";
+import type { VirtualTokenCounters } from "./virtual-token-counters.ts";
 
 /** A sliver of the next prompt would cost more than it brings. */
 const MIN_FURTHER_CHUNK = 16;
@@ -20,6 +21,9 @@ const MAX_STRETCH = 2;
  */
 const BACKLOG_GAPS = 4;
 
+/** A tenant whose latest request is older than this is gone: nobody makes way for it. */
+const TENANT_STAYS_MS = 60_000;
+
 /** Bounds the work of one step when very many requests wait for one prefix. */
 const MAX_PASSED_OVER = 16;
 
@@ -29,6 +33,7 @@ export interface StepPlannerParts {
   readonly roster: Roster;
   readonly order: TurnOrder;
   readonly pace: PrefillPace;
+  readonly counters: VirtualTokenCounters;
   readonly onPreempt: (sequence: Sequence) => void;
 }
 
@@ -39,6 +44,7 @@ export class StepPlanner {
   readonly #roster: Roster;
   readonly #order: TurnOrder;
   readonly #pace: PrefillPace;
+  readonly #counters: VirtualTokenCounters;
   readonly #onPreempt: (sequence: Sequence) => void;
 
   constructor(parts: StepPlannerParts) {
@@ -47,6 +53,7 @@ export class StepPlanner {
     this.#roster = parts.roster;
     this.#order = parts.order;
     this.#pace = parts.pace;
+    this.#counters = parts.counters;
     this.#onPreempt = parts.onPreempt;
   }
 
@@ -132,14 +139,16 @@ export class StepPlanner {
     let budget = Infinity;
     let numTokens = 0;
     for (const sequence of this.#prefillOrder()) {
+      if (first === null) budget = this.#prefillBudget(numDecodeRows, sequence);
       // What rides along delays the first token of the prompt that it rides with.
-      if (first !== null && this.#roster.running.hasFewerSeats(first, sequence)) break;
-      first ??= sequence;
-      if (rows.length === 0) budget = this.#prefillBudget(numDecodeRows, sequence);
+      else if (this.#roster.running.hasFewerSeats(first, sequence)) break;
       const row = makeRow(sequence, sequence.prefillChunk(budget));
       rows.push(row);
       budget -= row.numTokens;
       numTokens += row.numTokens;
+      first ??= sequence;
+      if (rows.length === 1)
+        budget = Math.min(budget, this.#unstretchedBudget(numDecodeRows, sequence) - numTokens);
       if (budget < MIN_FURTHER_CHUNK) break;
       if (numDecodeRows === 0 && numTokens >= this.#pace.sharedCallLimit()) break;
     }
@@ -220,13 +229,35 @@ export class StepPlanner {
 
   #prefillBudget(numDecodeRows: number, sequence: Sequence): number {
     const load = { numDecodeRows, usedTokens: this.#kv.numHeldTokens };
-    return this.#pace.budget({
+    const budget = this.#pace.budget({
       ...load,
       // Pieces that are always cut alike end where they end.
       numTokens: sequence.decodesFrom === Infinity ? sequence.numUncomputedTokens : Infinity,
       depth: sequence.numComputedTokens,
       maxTokens: this.#options.maxNumBatchedTokens,
       targetItlMs: numDecodeRows === 0 ? null : this.#targetItlMs(load, sequence),
+    });
+    return this.#crowdsOthersOut(sequence) ? Math.min(budget, this.#pace.nimbleCall()) : budget;
+  }
+
+  /** Most of what runs is one tenant's, and others come and go: the next of theirs should not wait for a long call. */
+  #crowdsOthersOut(sequence: Sequence): boolean {
+    const lastArrivalMs = this.#counters.lastArrivalOfOthersMs(sequence.account);
+    return (
+      this.#order.nowMs - lastArrivalMs <= TENANT_STAYS_MS && this.#roster.running.hasMostSeats(sequence)
+    );
+  }
+
+  /** Gaps grow for one prompt, whose chunks then get larger. The next one can as well follow a decode call. */
+  #unstretchedBudget(numDecodeRows: number, first: Sequence): number {
+    if (numDecodeRows === 0 || this.#options.targetItlMs !== null) return Infinity;
+    return this.#pace.budget({
+      numDecodeRows,
+      usedTokens: this.#kv.numHeldTokens,
+      numTokens: Infinity,
+      depth: first.numComputedTokens,
+      maxTokens: this.#options.maxNumBatchedTokens,
+      targetItlMs: null,
     });
   }
 

@@ -9,6 +9,8 @@ const MAX_ACCOUNTS = 4096;
 export interface TenantAccount {
   readonly tenantId: string;
   counter: number;
+  /** Of the latest request. */
+  arrivalMs: number;
 }
 
 /**
@@ -18,14 +20,24 @@ export interface TenantAccount {
  */
 export class VirtualTokenCounters {
   readonly #accounts = new Map<string, TenantAccount>();
+  /** The last two to send a request, the later one first. */
+  #latest: readonly TenantAccount[] = [];
 
-  accountOf(tenantId: string): TenantAccount {
-    const account = this.#accounts.get(tenantId) ?? { tenantId, counter: 0 };
+  /** The account of a tenant whose request arrives. */
+  arrive(tenantId: string, nowMs: number): TenantAccount {
+    const account = this.#accounts.get(tenantId) ?? { tenantId, counter: 0, arrivalMs: nowMs };
+    account.arrivalMs = nowMs;
     // The most recently used come last.
     this.#accounts.delete(tenantId);
     this.#accounts.set(tenantId, account);
     if (this.#accounts.size > MAX_ACCOUNTS) this.#forgetOldest();
+    if (this.#latest[0] !== account) this.#latest = [account, ...this.#latest.slice(0, 1)];
     return account;
+  }
+
+  /** When another tenant than this one sent its latest request. */
+  lastArrivalOfOthersMs(account: TenantAccount): number {
+    return this.#latest.find((other) => other !== account)?.arrivalMs ?? -Infinity;
   }
 
   #forgetOldest(): void {

@@ -71,17 +71,30 @@ export function tokenGaps(
   return gaps;
 }
 
-/** The longest silence of any stream that ended in the window. */
+/**
+ * The longest wait of any stream for its next token, of those that ended in the window. Several tokens in one chunk are
+ * mostly bytes of one character, which a server holds back until it is whole: nobody waited for longer than the streams
+ * beside it did meanwhile, for all get their tokens from the same steps.
+ */
 export function longestStallMs(records: readonly RequestRecord[], window: Window): number {
+  const arrivalsMs = records.flatMap(({ chunkMs }) => chunkMs).sort((left, right) => left - right);
   let longestMs = 0;
-  for (const { chunkMs } of records) {
+  for (const { chunkMs, chunkTokens } of records) {
     for (let i = 1; i < chunkMs.length; i++) {
-      const arrivedMs = chunkMs[i] as number;
-      if (isInside(window, arrivedMs))
-        longestMs = Math.max(longestMs, arrivedMs - (chunkMs[i - 1] as number));
+      const silence = { startMs: chunkMs[i - 1] as number, endMs: chunkMs[i] as number };
+      if (!isInside(window, silence.endMs)) continue;
+      const isHeldBack = (chunkTokens[i] as number) > 1;
+      const waitMs = isHeldBack ? longestGapMs(arrivalsMs, silence) : silence.endMs - silence.startMs;
+      longestMs = Math.max(longestMs, waitMs);
     }
   }
   return longestMs;
+}
+
+/** Between two of the ascending times from start to end, ends included. */
+function longestGapMs(timesMs: readonly number[], { startMs, endMs }: Window): number {
+  const inside = timesMs.filter((timeMs) => timeMs >= startMs && timeMs <= endMs);
+  return Math.max(...inside.slice(1).map((timeMs, index) => timeMs - (inside[index] as number)));
 }
 
 export function outputTokensPerSecond(records: readonly RequestRecord[], window: Window): number {

@@ -79,6 +79,13 @@ describe("gaps of decoding streams", () => {
     assert.equal(longestStallMs(streams, { startMs: 0, endMs: 20 }), 10);
   });
 
+  it("take no character that is held back until it is whole for a silence", () => {
+    const beside = stream([0, 10, 20, 70, 120], [1, 1, 1, 1, 1]);
+    assert.equal(longestStallMs([streams[0]!, beside], window), 50);
+    const late = stream([0, 10, 20, 120, 130], [1, 1, 1, 1, 1]);
+    assert.equal(longestStallMs([late, beside], window), 100, "one token that is late");
+  });
+
   it("give a rate", () => {
     assert.equal(Math.round(outputTokensPerSecond(streams, window)), 43);
   });

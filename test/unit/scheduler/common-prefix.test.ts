@@ -5,7 +5,7 @@ import { Sequence } from "../../../scheduler/sequence.ts";
 import { createSequenceRequest, range } from "../../support/scheduler-builders.ts";
 
 function sequence(tokens: readonly number[], cacheSalt = ""): Sequence {
-  const account = { tenantId: "", counter: 0 };
+  const account = { tenantId: "", counter: 0, arrivalMs: 0 };
   const arrival = { arrivalMs: 0, arrivalIndex: 0, priority: 0, priorityAgeingMs: 100, account };
   return new Sequence(createSequenceRequest({ tokens, cacheSalt }), arrival, { maxModelLen: 100 });
 }

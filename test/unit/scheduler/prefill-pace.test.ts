@@ -26,6 +26,17 @@ describe("PrefillPace", () => {
     assert.equal(new PrefillPace(learnStepTimes((size) => 20 + 0.01 * size)).sharedCallLimit(), 512);
   });
 
+  test("knows the shortest call that wastes little", () => {
+    assert.equal(new PrefillPace(new StepTimeModel()).nimbleCall(), 512);
+    assert.equal(pace.nimbleCall(), 64);
+    assert.equal(new PrefillPace(learnStepTimes((size) => 20 + 0.01 * size)).nimbleCall(), 512);
+  });
+
+  test("uses what little room a target leaves", () => {
+    const limitMs = DECODE_MS + prefillMs(12, 1_000) + 1;
+    assert.equal(pace.budget({ ...LOAD, depth: 1_000, targetItlMs: limitMs }), 12);
+  });
+
   test("gives the highest rung that fits the target beside the decode call", () => {
     assert.equal(pace.budget(LOAD), 64);
     assert.equal(pace.budget({ ...LOAD, targetItlMs: 400 }), 128);

@@ -54,6 +54,26 @@ describe("Scheduler.schedule", () => {
     assert.equal(describePlan(engine.step()), "prefill a[16,32)*");
   });
 
+  test("gaps grow with a backlog for the sake of one prompt, not for what could ride along", () => {
+    const firstCall = (promptLength: number): string => {
+      const engine = createEngine({
+        scheduler: { maxNumSeqs: 8, maxNumBatchedTokens: 512 },
+        kv: { numBlocks: 4096 },
+      });
+      engine.callMs = ({ kind, numTokens }) => (kind === "decode" ? 30 : 8 + 2.2 * numTokens);
+      engine.add({ requestId: "running", tokens: range(0, 300), maxTokens: 400 });
+      for (let count = 0; count < 30; count += 1) engine.step();
+      for (let index = 1; index < 40; index += 1) {
+        engine.add({ requestId: `${index}`, tokens: range(1000 * index, promptLength), maxTokens: 1 });
+      }
+      const prefill = engine.step()!.batches.find(({ kind }) => kind === "prefill")!;
+      engine.drain();
+      return describePlan({ stepIndex: 0, cacheOps: [], batches: [prefill] });
+    };
+    assert.equal(firstCall(90), "prefill 1[0,90)*");
+    assert.equal(firstCall(400), "prefill 1[0,128)");
+  });
+
   test("a more urgent newcomer is prefilled before a prompt half done", () => {
     const engine = createEngine({ scheduler: { maxNumBatchedTokens: 16 } });
     engine.add({ requestId: "a", tokens: range(0, 32) });

@@ -118,6 +118,31 @@ describe("Seats", () => {
     assert.equal(chunkOf("other", 200), chunkOf("flood", 200));
   });
 
+  test("a tenant with most of them prefills in short calls as long as others come and go", () => {
+    const chunkAfter = (otherTenant: string, pauseMs: number): number => {
+      const engine = new FakeEngine({
+        scheduler: { maxNumSeqs: NUM_SEATS, maxNumBatchedTokens: 512 },
+        kv: { numBlocks: 512 },
+      });
+      engine.callMs = ({ kind, numTokens }) => (kind === "decode" ? 60 : 1 + 2 * numTokens);
+      for (let index = 0; index < NUM_SEATS - 1; index += 1) {
+        const tokens = range(1000 * index, 300);
+        engine.add({ requestId: `flood-${index}`, tokens, maxTokens: 200, tenantId: "flood" });
+      }
+      engine.add({ ...newcomer, tenantId: otherTenant });
+      for (let count = 0; count < 50; count += 1) engine.step();
+      assert.equal(engine.finishOf("newcomer"), "length");
+      engine.nowMs += pauseMs;
+      engine.add({ requestId: "flood", tokens: range(9000, 500), tenantId: "flood" });
+      const prefill = engine.step()!.batches.find(({ kind }) => kind === "prefill")!;
+      engine.drain();
+      return prefill.numTokens;
+    };
+    assert.equal(chunkAfter("other", 0), 64);
+    assert.ok(chunkAfter("other", 60_000) > 64, "that tenant is gone");
+    assert.ok(chunkAfter("flood", 0) > 64, "there is no other");
+  });
+
   test("the prompt of a tenant with more of them does not ride along with a newcomer's", () => {
     const engine = new FakeEngine({ scheduler: { maxNumSeqs: 8, targetItlMs: 1000 }, kv: { numBlocks: 64 } });
     for (let index = 0; index < 3; index += 1) {

@@ -22,7 +22,7 @@ class Harness {
       urgency: agedArrivalMs,
       arrivalIndex: this.#numArrivals++,
       isResuming: false,
-      account: this.counters.accountOf(tenantId),
+      account: this.counters.arrive(tenantId, 0),
       dueMs: this.order.nowMs,
       ...rest,
     };
@@ -44,7 +44,7 @@ class Harness {
 describe("WaitingQueue", () => {
   test("classes, then interrupted streams, then the least served tenant, then the earliest due", () => {
     const harness = new Harness();
-    harness.counters.accountOf("busy").counter = 100;
+    harness.counters.arrive("busy", 0).counter = 100;
     const busy = harness.push({ tenantId: "busy", dueMs: 0 });
     const late = harness.push({ tenantId: "quiet", dueMs: 9 });
     const soon = harness.push({ tenantId: "quiet", dueMs: 5 });
@@ -80,12 +80,12 @@ describe("WaitingQueue", () => {
     const harness = new Harness();
     const waiting = harness.push({ tenantId: "waiting" });
     waiting.account.counter = 50;
-    const idle: TenantAccount = { tenantId: "idle", counter: 10 };
-    const indebted: TenantAccount = { tenantId: "indebted", counter: 70 };
+    const idle: TenantAccount = { tenantId: "idle", counter: 10, arrivalMs: 0 };
+    const indebted: TenantAccount = { tenantId: "indebted", counter: 70, arrivalMs: 0 };
     for (const account of [idle, indebted]) harness.queue.level(account);
     assert.deepEqual([idle.counter, indebted.counter], [49, 70], "level, and first of equals");
     harness.queue.remove(waiting);
-    const later: TenantAccount = { tenantId: "later", counter: 0 };
+    const later: TenantAccount = { tenantId: "later", counter: 0, arrivalMs: 0 };
     harness.queue.level(later);
     assert.equal(later.counter, 49);
   });
@@ -114,7 +114,7 @@ describe("WaitingQueue", () => {
       const waiting: Contender[] = [];
       for (const { kind, tenant, dueMs, isResuming, pick } of steps) {
         const tenantId = `tenant-${tenant}`;
-        if (kind === "charge") harness.counters.accountOf(tenantId).counter += 1 + (pick % 5);
+        if (kind === "charge") harness.counters.arrive(tenantId, 0).counter += 1 + (pick % 5);
         else if (kind === "push") waiting.push(harness.push({ tenantId, dueMs, isResuming }));
         else if (waiting.length > 0) {
           const [item] = waiting.splice(pick % waiting.length, 1);
