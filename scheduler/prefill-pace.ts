@@ -11,7 +11,7 @@ const MIN_CHUNK = CHUNK_LADDER[0];
 const MAX_CHUNK = CHUNK_LADDER[CHUNK_LADDER.length - 1]!;
 
 /** Without a target, decoding streams may slow a prompt's prefill by this factor. */
-const MAX_SLOWDOWN = 1.2;
+const MAX_SLOWDOWN = 1.1;
 
 /**
  * Prompts share a call up to this size, and beyond where larger calls are faster for each token by more than a tenth, as
@@ -100,7 +100,7 @@ export class PrefillPace {
   /**
    * The target when none is set: where the curve bends. A step pays for its decode call and for the fixed cost of a
    * prefill call whatever the chunk, so small chunks stretch a prompt's prefill, and large ones the gap between tokens.
-   * The smallest chunk with which the middle of a long prompt takes at most 1.2 times as long as alone buys most of the
+   * The smallest chunk with which the middle of a long prompt takes at most 1.1 times as long as alone buys most of the
    * smoothness for little delay. A fast GPU gets a larger chunk by the same rule.
    */
   defaultItlMs(load: DecodeLoad): number {

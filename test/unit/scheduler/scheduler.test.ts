@@ -70,8 +70,8 @@ describe("Scheduler.schedule", () => {
       engine.drain();
       return describePlan({ stepIndex: 0, cacheOps: [], batches: [prefill] });
     };
-    assert.equal(firstCall(90), "prefill 1[0,90)*");
-    assert.equal(firstCall(400), "prefill 1[0,128)");
+    assert.equal(firstCall(120), "prefill 1[0,120)*");
+    assert.equal(firstCall(400), "prefill 1[0,256)");
   });
 
   test("a more urgent newcomer is prefilled before a prompt half done", () => {
