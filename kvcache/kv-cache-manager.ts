@@ -91,6 +91,11 @@ export class KvCacheManager {
     return Math.ceil(numTokens / this.#options.blockSize);
   }
 
+  /** Of a running sequence, those that it shares included. Throws RangeError for one that does not run. */
+  numBlocksOf(seqId: SeqId): number {
+    return this.#tables.running(seqId).blocks.length;
+  }
+
   /** Leading tokens of the key that a sequence admitted now would not have to compute. */
   numCachedTokens(key: PrefixKey): number {
     return this.#match(key).length * this.#options.blockSize;

@@ -20,8 +20,8 @@ const MAX_SLOWDOWN = 1.1;
  */
 const MIN_SHARED_CALL = 256;
 const MAX_WASTE = 0.1;
-/** What a call that is short for the sake of others may waste. More would lengthen the queue it comes from. */
-const MAX_NIMBLE_WASTE = 0.03;
+/** Part of a step's time for each token, decode call included, that a call which is short for the sake of others may cost. */
+const MAX_NIMBLE_WASTE = 0.25;
 
 /**
  * Nor may the default gap be longer than this part of the time of the largest prefill call, less than a tenth of what a
@@ -47,6 +47,8 @@ export interface PrefillLoad extends DecodeLoad {
   readonly maxTokens: number;
   /** Null lets the pace choose. */
   readonly targetItlMs: number | null;
+  /** By how much what the pace chooses may grow. */
+  readonly stretch: number;
 }
 
 /** How much of the prompts is computed in a step, by what the step-time model has learned. */
@@ -89,12 +91,13 @@ export class PrefillPace {
    * only delay the first token of the one before, and whoever comes next. Until something is known, the most there are.
    */
   sharedCallLimit(): number {
-    return this.#smallestEfficient(MIN_SHARED_CALL, MAX_WASTE);
+    return this.#smallestEfficient(MIN_SHARED_CALL, MAX_WASTE, 0);
   }
 
-  /** Tokens of the shortest call that is about as fast for each of them as the largest. Until something is known, the most there are. */
-  nimbleCall(): number {
-    return this.#smallestEfficient(TILE_ROWS, MAX_NIMBLE_WASTE);
+  /** Tokens of the shortest call with which a step takes little longer for each of them than with the largest. Until something is known, the most there are. */
+  nimbleCall(load: DecodeLoad): number {
+    const decodeMs = load.numDecodeRows === 0 ? 0 : this.#stepTimes.decodeMs(load);
+    return this.#smallestEfficient(TILE_ROWS, MAX_NIMBLE_WASTE, decodeMs);
   }
 
   /**
@@ -113,17 +116,16 @@ export class PrefillPace {
     return Math.min(decodeMs + prefillMs(chunk), limitMs);
   }
 
-  #smallestEfficient(minSize: number, maxWaste: number): number {
+  #smallestEfficient(minSize: number, maxWaste: number, decodeMs: number): number {
     if (!this.#stepTimes.hasSeenPrefill) return MAX_CHUNK;
-    const limitMsPerToken = this.fastPrefillMs(1) * (1 + maxWaste);
-    const isEfficient = (chunk: number): boolean =>
-      this.#stepTimes.prefillMs(chunk, 0) / chunk <= limitMsPerToken;
-    return CHUNK_LADDER.find((size) => size >= minSize && isEfficient(size)) ?? MAX_CHUNK;
+    const msPerToken = (size: number): number => (decodeMs + this.#stepTimes.prefillMs(size, 0)) / size;
+    const limitMs = msPerToken(MAX_CHUNK) * (1 + maxWaste);
+    return CHUNK_LADDER.find((size) => size >= minSize && msPerToken(size) <= limitMs) ?? MAX_CHUNK;
   }
 
   #limitOf(load: PrefillLoad, step: StepCost): (size: number) => boolean {
     if (load.numDecodeRows === 0) return () => true;
-    const limitMs = load.targetItlMs ?? this.defaultItlMs(load);
+    const limitMs = load.targetItlMs ?? load.stretch * this.defaultItlMs(load);
     return (size) => step.ms(size) <= limitMs;
   }
 

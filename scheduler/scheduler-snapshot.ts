@@ -53,7 +53,7 @@ export function takeSnapshot({ roster, kv, order }: SnapshotParts, nowMs: number
   const { running } = roster;
   const waiting = [...roster.sequences].filter((sequence) => sequence.status !== "running");
   const numBlocks = (sequence: Sequence): number =>
-    sequence.status === "running" ? kv.numBlocksFor(sequence.tokens.length) : 0;
+    sequence.status === "running" ? kv.numBlocksOf(sequence.seqId) : 0;
   const describe = (sequence: Sequence): SequenceSnapshot => ({
     requestId: sequence.requestId,
     tenantId: sequence.account.tenantId,

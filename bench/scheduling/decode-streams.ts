@@ -73,8 +73,8 @@ export function tokenGaps(
 
 /**
  * The longest wait of any stream for its next token, of those that ended in the window. Several tokens in one chunk are
- * mostly bytes of one character, which a server holds back until it is whole: nobody waited for longer than the streams
- * beside it did meanwhile, for all get their tokens from the same steps.
+ * mostly bytes of one character, which a server holds back until it is whole: each waited for its share of the silence, or
+ * for as long as the streams beside it, which get their tokens from the same steps.
  */
 export function longestStallMs(records: readonly RequestRecord[], window: Window): number {
   const arrivalsMs = records.flatMap(({ chunkMs }) => chunkMs).sort((left, right) => left - right);
@@ -83,9 +83,9 @@ export function longestStallMs(records: readonly RequestRecord[], window: Window
     for (let i = 1; i < chunkMs.length; i++) {
       const silence = { startMs: chunkMs[i - 1] as number, endMs: chunkMs[i] as number };
       if (!isInside(window, silence.endMs)) continue;
-      const isHeldBack = (chunkTokens[i] as number) > 1;
-      const waitMs = isHeldBack ? longestGapMs(arrivalsMs, silence) : silence.endMs - silence.startMs;
-      longestMs = Math.max(longestMs, waitMs);
+      const numTokens = Math.max(1, chunkTokens[i] as number);
+      const shareMs = (silence.endMs - silence.startMs) / numTokens;
+      longestMs = Math.max(longestMs, shareMs, numTokens === 1 ? 0 : longestGapMs(arrivalsMs, silence));
     }
   }
   return longestMs;

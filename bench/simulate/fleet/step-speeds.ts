@@ -85,6 +85,7 @@ export class StepSpeeds {
         usedTokens: cellStep * 1_024,
         depth: depthStep * 256,
         targetItlMs: this.#targetItlMs,
+        stretch: 1,
         numTokens: Infinity,
         maxTokens: this.#machine.parameters.maxNumBatchedTokens,
       });

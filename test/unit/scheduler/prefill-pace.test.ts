@@ -13,6 +13,7 @@ const LOAD = {
   depth: 0,
   maxTokens: 2_048,
   targetItlMs: 200,
+  stretch: 1,
 };
 const DECODE_MS = 26;
 
@@ -26,10 +27,21 @@ describe("PrefillPace", () => {
     assert.equal(new PrefillPace(learnStepTimes((size) => 20 + 0.01 * size)).sharedCallLimit(), 512);
   });
 
-  test("knows the shortest call that wastes little", () => {
-    assert.equal(new PrefillPace(new StepTimeModel()).nimbleCall(), 512);
-    assert.equal(pace.nimbleCall(), 64);
-    assert.equal(new PrefillPace(learnStepTimes((size) => 20 + 0.01 * size)).nimbleCall(), 512);
+  test("knows the shortest call with which a step takes at most a quarter longer for each token", () => {
+    const none = { numDecodeRows: 0, usedTokens: 0 };
+    assert.equal(new PrefillPace(new StepTimeModel()).nimbleCall(LOAD), 512);
+    assert.equal(pace.nimbleCall(none), 64);
+    assert.equal(pace.nimbleCall(LOAD), 64);
+    assert.equal(pace.nimbleCall({ ...LOAD, numDecodeRows: 64 }), 192, "with a decode call of 138 ms");
+    assert.equal(new PrefillPace(learnStepTimes((size) => 20 + 0.01 * size)).nimbleCall(none), 448);
+  });
+
+  test("what it chooses by itself may grow, and is a tile at least", () => {
+    const own = { ...LOAD, numDecodeRows: 32, targetItlMs: null };
+    assert.equal(pace.budget(own), 112);
+    assert.equal(pace.budget({ ...own, stretch: 2 }), 256);
+    assert.equal(pace.budget({ ...own, stretch: 1.01, depth: 20_000 }), 64);
+    assert.ok(pace.budget({ ...own, targetItlMs: 100, stretch: 2 }) < 64, "a target does not");
   });
 
   test("uses what little room a target leaves", () => {
@@ -110,13 +122,14 @@ describe("PrefillPace", () => {
       depth: fc.integer({ min: 0, max: 8_000 }),
       maxTokens: fc.integer({ min: 8, max: 4_096 }),
       targetItlMs: fc.option(fc.integer({ min: 1, max: 5_000 })),
+      stretch: fc.double({ min: 1, max: 2, noNaN: true }),
     });
     fc.assert(
       fc.property(loads, fc.constantFrom(pace, tiled), (load, each) => {
         const budget = each.budget(load);
         assert.ok(budget >= 8 && budget <= load.maxTokens);
         if (load.numDecodeRows === 0 || budget <= 64) return;
-        const limitMs = load.targetItlMs ?? each.defaultItlMs(load);
+        const limitMs = load.targetItlMs ?? load.stretch * each.defaultItlMs(load);
         const timeOf = each === pace ? prefillMs : tiledPrefillMs;
         const stepMs = 10 + 2 * load.numDecodeRows + timeOf(budget, load.depth);
         assert.ok(stepMs <= 1.1 * limitMs + 10, `${budget} tokens: ${stepMs} of ${limitMs} ms`);

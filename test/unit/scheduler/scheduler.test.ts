@@ -54,8 +54,8 @@ describe("Scheduler.schedule", () => {
     assert.equal(describePlan(engine.step()), "prefill a[16,32)*");
   });
 
-  test("gaps grow with a backlog for the sake of one prompt, not for what could ride along", () => {
-    const firstCall = (promptLength: number): string => {
+  test("gaps grow with a backlog, which is more than one that waits, for one prompt and nothing beside it", () => {
+    const firstCall = (promptLength: number, numPrompts: number): string => {
       const engine = createEngine({
         scheduler: { maxNumSeqs: 8, maxNumBatchedTokens: 512 },
         kv: { numBlocks: 4096 },
@@ -63,15 +63,27 @@ describe("Scheduler.schedule", () => {
       engine.callMs = ({ kind, numTokens }) => (kind === "decode" ? 30 : 8 + 2.2 * numTokens);
       engine.add({ requestId: "running", tokens: range(0, 300), maxTokens: 400 });
       for (let count = 0; count < 30; count += 1) engine.step();
-      for (let index = 1; index < 40; index += 1) {
+      for (let index = 1; index <= numPrompts; index += 1) {
         engine.add({ requestId: `${index}`, tokens: range(1000 * index, promptLength), maxTokens: 1 });
       }
       const prefill = engine.step()!.batches.find(({ kind }) => kind === "prefill")!;
       engine.drain();
       return describePlan({ stepIndex: 0, cacheOps: [], batches: [prefill] });
     };
-    assert.equal(firstCall(120), "prefill 1[0,120)*");
-    assert.equal(firstCall(400), "prefill 1[0,256)");
+    assert.equal(firstCall(120, 39), "prefill 1[0,120)*");
+    assert.equal(firstCall(900, 1), "prefill 1[0,128)");
+    assert.equal(firstCall(900, 2), "prefill 1[0,128)");
+    assert.equal(firstCall(900, 3), "prefill 1[0,256)");
+  });
+
+  test("a snapshot between two steps tells the blocks that are held, not those that will be", () => {
+    const engine = createEngine({ kv: { canShare: false } });
+    engine.add({ requestId: "a", tokens: range(0, 7), maxTokens: 9 });
+    while (engine.finishOf("a") === undefined) {
+      const { running, blocks } = engine.scheduler.snapshot(engine.nowMs);
+      assert.equal(running[0]?.numBlocks ?? 0, blocks.used);
+      engine.step();
+    }
   });
 
   test("a more urgent newcomer is prefilled before a prompt half done", () => {

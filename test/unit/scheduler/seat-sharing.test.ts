@@ -118,29 +118,54 @@ describe("Seats", () => {
     assert.equal(chunkOf("other", 200), chunkOf("flood", 200));
   });
 
-  test("a tenant with most of them prefills in short calls as long as others come and go", () => {
-    const chunkAfter = (otherTenant: string, pauseMs: number): number => {
+  describe("a tenant with most of them prefills in short calls as long as others come and go", () => {
+    const chunkAfter = (
+      others: readonly string[],
+      { pauseMs = 0, numSeats = 3, targetItlMs = null as number | null, maxTokens = 3 } = {},
+    ): number => {
       const engine = new FakeEngine({
-        scheduler: { maxNumSeqs: NUM_SEATS, maxNumBatchedTokens: 512 },
-        kv: { numBlocks: 512 },
+        scheduler: { maxNumSeqs: 8, maxNumBatchedTokens: 512, targetItlMs },
+        kv: { numBlocks: 1024 },
       });
-      engine.callMs = ({ kind, numTokens }) => (kind === "decode" ? 60 : 1 + 2 * numTokens);
-      for (let index = 0; index < NUM_SEATS - 1; index += 1) {
+      engine.callMs = ({ kind, numTokens }) => (kind === "decode" ? 30 : 1 + 2 * numTokens);
+      for (let index = 0; index < numSeats; index += 1) {
         const tokens = range(1000 * index, 300);
-        engine.add({ requestId: `flood-${index}`, tokens, maxTokens: 200, tenantId: "flood" });
+        engine.add({ requestId: `flood-${index}`, tokens, maxTokens: 400, tenantId: "flood" });
       }
-      engine.add({ ...newcomer, tenantId: otherTenant });
       for (let count = 0; count < 50; count += 1) engine.step();
-      assert.equal(engine.finishOf("newcomer"), "length");
-      engine.nowMs += pauseMs;
+      for (const [index, tenantId] of others.entries()) {
+        const tokens = range(5000 + 10 * index, 6);
+        engine.add({ requestId: `other-${index}`, tokens, maxTokens, tenantId });
+        for (let count = 0; count < 8; count += 1) engine.step();
+        assert.equal(engine.finishOf(`other-${index}`), maxTokens < 8 ? "length" : undefined);
+        engine.nowMs += pauseMs;
+      }
       engine.add({ requestId: "flood", tokens: range(9000, 500), tenantId: "flood" });
       const prefill = engine.step()!.batches.find(({ kind }) => kind === "prefill")!;
       engine.drain();
       return prefill.numTokens;
     };
-    assert.equal(chunkAfter("other", 0), 64);
-    assert.ok(chunkAfter("other", 60_000) > 64, "that tenant is gone");
-    assert.ok(chunkAfter("flood", 0) > 64, "there is no other");
+    const usual = chunkAfter([]);
+
+    test("and in usual ones with none of them, or none of late", () => {
+      assert.equal(chunkAfter(["other"]), 64);
+      assert.equal(chunkAfter(["other", "flood", "flood"]), 64, "its own do not hide the other");
+      assert.ok(usual > 64);
+      assert.equal(chunkAfter(["flood"]), usual);
+      assert.equal(chunkAfter(["other"], { pauseMs: 10_000 }), usual);
+      assert.equal(chunkAfter(["other", "other"], { pauseMs: 6_000 }), 64, "the latest counts");
+    });
+
+    test("and not with a target that was set", () => {
+      assert.equal(chunkAfter(["other"], { targetItlMs: 300 }), chunkAfter([], { targetItlMs: 300 }));
+    });
+
+    test("and not with a seat alone, or one more than another", () => {
+      assert.equal(chunkAfter(["other"], { numSeats: 0 }), chunkAfter([], { numSeats: 0 }));
+      const beside = { maxTokens: 400 };
+      assert.ok(chunkAfter(["other"], { ...beside, numSeats: 1 }) > 64);
+      assert.ok(chunkAfter(["other"], { ...beside, numSeats: 2 }) <= 64);
+    });
   });
 
   test("the prompt of a tenant with more of them does not ride along with a newcomer's", () => {
