@@ -56,30 +56,24 @@ export class RunningSet {
   unfairlySeated(newcomer: Sequence): Sequence | null {
     const numOwn = this.#seatsOf(newcomer.account);
     const givesWay = ({ account, priority }: Sequence): boolean =>
-      priority >= newcomer.priority && this.#seatsOf(account) >= numOwn + 2;
+      priority >= newcomer.priority && isFarBehind(numOwn, this.#seatsOf(account));
     return this.#byUrgency.findLast(givesWay) ?? null;
   }
 
   /** The tenant of the first has at least two seats fewer than that of the second. */
   hasFewerSeats(first: Sequence, second: Sequence): boolean {
-    return this.#seatsOf(first.account) + 2 <= this.#seatsOf(second.account);
+    return isFarBehind(this.#seatsOf(first.account), this.#seatsOf(second.account));
   }
 
   /** There are other tenants, and each has at least two seats more than this one's. */
   othersHaveMoreSeats({ account }: Sequence): boolean {
-    const numOwn = this.#seatsOf(account);
-    const numOthers = this.#numSeats.size - Math.min(1, numOwn);
-    return (
-      numOthers > 0 && [...this.#numSeats].every(([other, count]) => other === account || count >= numOwn + 2)
-    );
+    const others = this.#seatsOfOthers(account);
+    return others.length > 0 && others.every((count) => isFarBehind(this.#seatsOf(account), count));
   }
 
-  /** This one's tenant has at least two seats more than every other. */
+  /** This one's tenant has at least two seats, and two more than every other. */
   hasMostSeats({ account }: Sequence): boolean {
-    const numOwn = this.#seatsOf(account);
-    return (
-      numOwn >= 2 && [...this.#numSeats].every(([other, count]) => other === account || numOwn >= count + 2)
-    );
+    return [0, ...this.#seatsOfOthers(account)].every((count) => isFarBehind(count, this.#seatsOf(account)));
   }
 
   /** The least urgent paused sequence. */
@@ -91,11 +85,20 @@ export class RunningSet {
     return this.#numSeats.get(account) ?? 0;
   }
 
+  #seatsOfOthers(account: TenantAccount): number[] {
+    return [...this.#numSeats].filter(([other]) => other !== account).map(([, count]) => count);
+  }
+
   #changeSeats(account: TenantAccount, change: number): void {
     const numSeats = this.#seatsOf(account) + change;
     if (numSeats === 0) this.#numSeats.delete(account);
     else this.#numSeats.set(account, numSeats);
   }
+}
+
+/** So that a seat that changes hands leaves the smaller share no larger than the other. */
+function isFarBehind(numSeats: number, numOthers: number): boolean {
+  return numSeats + 2 <= numOthers;
 }
 
 /** A copy of a sorted array with one more item; who comes is mostly the last. */

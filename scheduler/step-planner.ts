@@ -136,21 +136,24 @@ export class StepPlanner {
     const rows: BatchRow[] = [];
     let first: Sequence | null = null;
     let budget = Infinity;
+    let stretch = 1;
     let numTokens = 0;
     for (const sequence of this.#prefillOrder()) {
-      if (first === null)
-        budget = this.#prefillBudget(numDecodeRows, sequence, this.#stretch(numDecodeRows, sequence));
-      // What rides along delays the first token of the prompt that it rides with.
-      else if (this.#roster.running.hasFewerSeats(first, sequence)) break;
+      if (first === null) {
+        stretch = this.#stretch(numDecodeRows, sequence);
+        budget = this.#prefillBudget(numDecodeRows, sequence, stretch);
+      } else if (this.#roster.running.hasFewerSeats(first, sequence)) {
+        // What rides along delays the first token of the prompt that it rides with.
+        break;
+      }
       const row = makeRow(sequence, sequence.prefillChunk(budget));
       rows.push(row);
       budget -= row.numTokens;
       numTokens += row.numTokens;
-      first ??= sequence;
-      if (budget < MIN_FURTHER_CHUNK) break;
       // Gaps grow for one prompt, whose chunks then get larger. The next one can as well follow a decode call.
-      if (rows.length === 1)
+      if (first === null && stretch > 1)
         budget = Math.min(budget, this.#prefillBudget(numDecodeRows, sequence, 1) - numTokens);
+      first ??= sequence;
       if (budget < MIN_FURTHER_CHUNK) break;
       if (numDecodeRows === 0 && numTokens >= this.#pace.sharedCallLimit()) break;
     }
