@@ -1,15 +1,22 @@
 import koffi from "koffi";
-import { LLAMA_VERSION, LlamaBatch, LlamaContextParams, LlamaModelParams } from "./abi.ts";
-import type { LlamaFunctions } from "./functions.ts";
+import {
+  GgmlThreadPoolParams,
+  LLAMA_VERSION,
+  LlamaBatch,
+  LlamaContextParams,
+  LlamaModelParams,
+} from "./abi.ts";
+import type { GgmlFunctions, LlamaFunctions } from "./functions.ts";
 
-/** Sizes on every 64-bit platform: the structs hold only 4- and 8-byte fields and trailing booleans. */
+/** Sizes on every 64-bit platform: the structs hold 4- and 8-byte fields, and booleans at the beginning or the end. */
 const STRUCT_BYTES = [
   ["llama_model_params", LlamaModelParams, 80],
   ["llama_context_params", LlamaContextParams, 160],
   ["llama_batch", LlamaBatch, 56],
+  ["ggml_threadpool_params", GgmlThreadPoolParams, 528],
 ] as const;
 
-/** What src/llama-model.cpp and src/llama-context.cpp of LLAMA_VERSION return as defaults, in field order. */
+/** What src/llama-model.cpp, src/llama-context.cpp and ggml/src/ggml.c of LLAMA_VERSION return as defaults, in field order. */
 const MODEL_DEFAULTS = {
   devices: null,
   tensor_buft_overrides: null,
@@ -70,11 +77,13 @@ const CONTEXT_DEFAULTS = {
   ctx_other: null,
 };
 
+const THREAD_POOL_DEFAULTS = { n_threads: 3, prio: 0, poll: 50, strict_cpu: false, paused: false };
+
 /**
  * A library of another version reads our structs at wrong offsets and corrupts memory silently.
  * Returns what does not fit, empty when everything does. A moved, added or removed field shows as a wrong default.
  */
-export function findAbiMismatches(llama: LlamaFunctions): string[] {
+export function findAbiMismatches(llama: LlamaFunctions, ggml: GgmlFunctions): string[] {
   const mismatches: string[] = [];
   const version = llama.llama_version();
   if (version !== LLAMA_VERSION) mismatches.push(`version ${version} instead of ${LLAMA_VERSION}`);
@@ -86,6 +95,11 @@ export function findAbiMismatches(llama: LlamaFunctions): string[] {
   mismatches.push(
     ...findOtherValues("llama_model_params", MODEL_DEFAULTS, llama.llama_model_default_params()),
     ...findOtherValues("llama_context_params", CONTEXT_DEFAULTS, llama.llama_context_default_params()),
+    ...findOtherValues(
+      "ggml_threadpool_params",
+      THREAD_POOL_DEFAULTS,
+      ggml.ggml_threadpool_params_default(THREAD_POOL_DEFAULTS.n_threads),
+    ),
   );
   return mismatches;
 }
@@ -94,12 +108,13 @@ export function findAbiMismatches(llama: LlamaFunctions): string[] {
 export function findOtherValues(
   structName: string,
   expected: Readonly<Record<string, unknown>>,
-  actual: Readonly<Record<string, unknown>>,
+  actual: object,
 ): string[] {
+  const found = new Map(Object.entries(actual));
   return Object.entries(expected)
-    .filter(([field, value]) => actual[field] !== value)
+    .filter(([field, value]) => found.get(field) !== value)
     .map(
       ([field, value]) =>
-        `${structName}.${field} is ${String(actual[field])} by default, not ${String(value)}`,
+        `${structName}.${field} is ${String(found.get(field))} by default, not ${String(value)}`,
     );
 }

@@ -81,6 +81,24 @@ export const LlamaBatch = koffi.struct({
   logits: "void *",
 });
 
+/** From ggml/include/ggml.h. Named, since koffi mistakes pointers to structs and to functions without names for each other. */
+export const GgmlThreadPoolParams = koffi.struct("ggml_threadpool_params", {
+  cpumask: koffi.array("bool", 512),
+  n_threads: "int32_t",
+  prio: "int32_t",
+  poll: "uint32_t",
+  strict_cpu: "bool",
+  paused: "bool",
+});
+
+export interface ThreadPoolParams {
+  readonly n_threads: number;
+  readonly prio: number;
+  readonly poll: number;
+  readonly strict_cpu: boolean;
+  readonly paused: boolean;
+}
+
 export type ModelParams = Record<string, number | boolean | NullablePointer>;
 export type ContextParams = Record<string, number | boolean | NullablePointer>;
 

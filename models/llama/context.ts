@@ -12,6 +12,7 @@ import type { Model } from "./model.ts";
 import { ModelLoadError } from "./model-load-error.ts";
 import { PagedMemory } from "./paged-memory.ts";
 import { StreamsMemory } from "./streams-memory.ts";
+import { ThreadPool } from "./thread-pool.ts";
 import { TokenBatch } from "./token-batch.ts";
 
 export interface ContextOptions {
@@ -46,6 +47,7 @@ export class Context {
   readonly #llama: LlamaFunctions;
   readonly #pointer: Pointer;
   readonly #native: NativeKvMemory;
+  readonly #threadPool: ThreadPool | null;
   readonly #vocabSize: number;
   #logits = new Float32Array(0);
   #logitsAddress: Pointer = 0n;
@@ -61,6 +63,10 @@ export class Context {
       throw new ModelLoadError(explainContextFailure(library.log.takeComplaints(), options));
     }
     this.#pointer = pointer;
+    this.#threadPool = ThreadPool.create(library, options.numThreads);
+    if (this.#threadPool !== null) {
+      this.#llama.llama_attach_threadpool(pointer, this.#threadPool.pointer, this.#threadPool.pointer);
+    }
     this.#native = new NativeKvMemory(this.#llama, pointer, memory, this.buffers);
     this.kv =
       options.layout === "streams"
@@ -115,7 +121,7 @@ export class Context {
     this.#llama.llama_memory_clear(this.#native.pointer, false);
   }
 
-  /** May change before any call, at no cost. */
+  /** May change before any call, at no cost, up to the number that the context was made with. */
   setNumThreads(numThreads: number): void {
     this.#llama.llama_set_n_threads(this.#pointer, numThreads, numThreads);
   }
@@ -124,6 +130,7 @@ export class Context {
     this.batch.free();
     this.buffers.close();
     this.#llama.llama_free(this.#pointer);
+    this.#threadPool?.close();
   }
 }
 

@@ -1,6 +1,13 @@
 import type { LibraryHandle, TypeObject } from "koffi";
-import { LlamaBatch, LlamaContextParams, LlamaModelParams } from "./abi.ts";
-import type { ContextParams, ModelParams, NativeBatch, NullablePointer, Pointer } from "./abi.ts";
+import { GgmlThreadPoolParams, LlamaBatch, LlamaContextParams, LlamaModelParams } from "./abi.ts";
+import type {
+  ContextParams,
+  ModelParams,
+  NativeBatch,
+  NullablePointer,
+  Pointer,
+  ThreadPoolParams,
+} from "./abi.ts";
 
 /** Functions of libllama, by their C names. */
 export interface LlamaFunctions {
@@ -48,6 +55,7 @@ export interface LlamaFunctions {
   llama_decode(context: Pointer, batch: NativeBatch): number;
   llama_get_logits(context: Pointer): NullablePointer;
   llama_set_n_threads(context: Pointer, numThreads: number, numThreadsBatch: number): void;
+  llama_attach_threadpool(context: Pointer, threadPool: Pointer, threadPoolBatch: Pointer): void;
 
   llama_vocab_n_tokens(vocab: Pointer): number;
   llama_vocab_get_attr(vocab: Pointer, token: number): number;
@@ -77,7 +85,7 @@ export interface LlamaFunctions {
   ): number;
 }
 
-/** Functions of libggml's backend registry, by their C names. */
+/** Functions of libggml, most of them of its backend registry, by their C names. */
 export interface GgmlFunctions {
   ggml_backend_load_all_from_path(directory: string): void;
   ggml_backend_dev_count(): number;
@@ -86,6 +94,9 @@ export interface GgmlFunctions {
   ggml_backend_dev_description(device: Pointer): string;
   ggml_backend_dev_type(device: Pointer): number;
   ggml_backend_dev_memory(device: Pointer, free: BigUint64Array, total: BigUint64Array): void;
+  ggml_backend_dev_backend_reg(device: Pointer): Pointer;
+  ggml_backend_reg_get_proc_address(registry: Pointer, name: string): NullablePointer;
+  ggml_threadpool_params_default(numThreads: number): ThreadPoolParams;
 }
 
 type Signature = readonly [result: string | TypeObject, ...parameters: readonly (string | TypeObject)[]];
@@ -128,6 +139,7 @@ const LLAMA: Record<keyof LlamaFunctions, Signature> = {
   llama_decode: ["int32_t", pointer, LlamaBatch],
   llama_get_logits: [pointer, pointer],
   llama_set_n_threads: ["void", pointer, "int32_t", "int32_t"],
+  llama_attach_threadpool: ["void", pointer, pointer, pointer],
 
   llama_vocab_n_tokens: ["int32_t", pointer],
   llama_vocab_get_attr: ["int32_t", pointer, "int32_t"],
@@ -150,6 +162,9 @@ const GGML: Record<keyof GgmlFunctions, Signature> = {
   ggml_backend_dev_description: ["str", pointer],
   ggml_backend_dev_type: ["int32_t", pointer],
   ggml_backend_dev_memory: ["void", pointer, pointer, pointer],
+  ggml_backend_dev_backend_reg: [pointer, pointer],
+  ggml_backend_reg_get_proc_address: [pointer, pointer, "str"],
+  ggml_threadpool_params_default: [GgmlThreadPoolParams, "int32_t"],
 };
 
 /** The first library that exports the function wins: libggml forwards to libggml-base on some platforms only. */

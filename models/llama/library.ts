@@ -127,9 +127,9 @@ type OpenLibrary = Pick<LlamaLibrary, "llama" | "ggml" | "log">;
 
 function open(files: BackendPackage, logger: LibraryLogger): OpenLibrary {
   const base = koffi.load(files.ggmlBasePath);
-  const ggml = koffi.load(files.ggmlPath);
+  const ggml = bindGgml([koffi.load(files.ggmlPath), base]);
   const llama = bindLlama([koffi.load(files.llamaPath)]);
-  const mismatches = findAbiMismatches(llama);
+  const mismatches = findAbiMismatches(llama, ggml);
   if (mismatches.length > 0) {
     const name = path.basename(files.llamaPath);
     throw new LibraryError(
@@ -138,5 +138,5 @@ function open(files: BackendPackage, logger: LibraryLogger): OpenLibrary {
   }
   const log = new LibraryLog(logger);
   llama.llama_log_set(log.callback, null);
-  return { llama, ggml: bindGgml([ggml, base]), log };
+  return { llama, ggml, log };
 }

@@ -22,13 +22,16 @@ test("backends are tried best first, as far as the platform can have them", () =
 });
 
 test("the installed library is the one the layouts were written for; another one is found out", () => {
-  const { llama } = loadLibrary({ backend: "cpu", logger: () => undefined });
-  assert.deepEqual(findAbiMismatches(llama), []);
+  const { llama, ggml } = loadLibrary({ backend: "cpu", logger: () => undefined });
+  assert.deepEqual(findAbiMismatches(llama, ggml), []);
   const shifted = { ...llama.llama_context_default_params(), n_ubatch: 0 };
   const other = { ...llama, llama_version: () => "0.9.0", llama_context_default_params: () => shifted };
-  assert.deepEqual(findAbiMismatches(other), [
+  const polled = { ...ggml.ggml_threadpool_params_default(3), poll: 0 };
+  const otherGgml = { ...ggml, ggml_threadpool_params_default: () => polled };
+  assert.deepEqual(findAbiMismatches(other, otherGgml), [
     "version 0.9.0 instead of 0.4.0-dev",
     "llama_context_params.n_ubatch is 0 by default, not 512",
+    "ggml_threadpool_params.poll is 0 by default, not 50",
   ]);
 });
 

@@ -1,0 +1,46 @@
+import koffi from "koffi";
+import { DeviceType, GgmlThreadPoolParams, type NullablePointer, type Pointer } from "./abi.ts";
+import type { LlamaLibrary } from "./library.ts";
+
+const NewThreadPool = koffi.proto("void *", [koffi.pointer(GgmlThreadPoolParams)]);
+const FreeThreadPool = koffi.proto("void", ["void *"]);
+
+/**
+ * Compute threads that sleep between calls. Without them ggml's CPU backend starts and ends threads for every graph,
+ * and where another process has just woken up, the new thread may start on the core of the one that waits for it.
+ */
+export class ThreadPool {
+  readonly pointer: Pointer;
+  readonly #free: Pointer;
+
+  private constructor(pointer: Pointer, free: Pointer) {
+    this.pointer = pointer;
+    this.#free = free;
+  }
+
+  /** Null where the library has none to offer: calls then work as without one. */
+  static create({ ggml }: LlamaLibrary, numThreads: number): ThreadPool | null {
+    const create = cpuFunction(ggml, "ggml_threadpool_new");
+    const free = cpuFunction(ggml, "ggml_threadpool_free");
+    if (create === null || free === null) return null;
+    // Polling between calls would hold a core against everything else the machine does.
+    const params = { ...ggml.ggml_threadpool_params_default(numThreads), poll: 0 };
+    const pointer = koffi.call(create, NewThreadPool, params) as NullablePointer;
+    return pointer === null ? null : new ThreadPool(pointer, free);
+  }
+
+  /** Only when no context uses it any more. */
+  close(): void {
+    koffi.call(this.#free, FreeThreadPool, this.pointer);
+  }
+}
+
+/** What only the CPU backend has, which is one library of several, chosen for the processor when it was loaded. */
+function cpuFunction(ggml: LlamaLibrary["ggml"], name: string): NullablePointer {
+  for (let index = 0; index < ggml.ggml_backend_dev_count(); index += 1) {
+    const device = ggml.ggml_backend_dev_get(index);
+    if (ggml.ggml_backend_dev_type(device) !== DeviceType.cpu) continue;
+    return ggml.ggml_backend_reg_get_proc_address(ggml.ggml_backend_dev_backend_reg(device), name);
+  }
+  return null;
+}
