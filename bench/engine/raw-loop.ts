@@ -1,3 +1,4 @@
+import type { KvLayout } from "../../scheduler/contracts.ts";
 import { Context } from "../../models/llama/context.ts";
 import { loadLibrary } from "../../models/llama/library.ts";
 import { Model } from "../../models/llama/model.ts";
@@ -8,6 +9,8 @@ export interface RawLoopSettings {
   readonly numThreads: number;
   readonly maxNumStreams: number;
   readonly flashAttention: boolean;
+  /** As the server chose it. */
+  readonly layout: KvLayout;
   /** Cells of the pool: what the server's own memory plan gave. */
   readonly numCells: number;
 }
@@ -31,9 +34,9 @@ function createLoop(settings: RawLoopSettings): RawLoop {
   const library = loadLibrary({ backend: "cpu", logger: () => {} });
   const model = Model.load(library, { path: settings.modelPath, vocabularyOnly: false, onGpu: false });
   const context = new Context(library, model, {
-    layout: "paged",
+    layout: settings.layout,
     numCells: settings.numCells,
-    numStreams: 1,
+    numStreams: settings.maxNumStreams,
     maxNumSeqs: settings.maxNumStreams,
     maxNumBatchedTokens: MAX_BATCH_TOKENS,
     maxNumOutputs: MAX_NUM_OUTPUTS,

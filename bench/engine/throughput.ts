@@ -18,6 +18,7 @@ import { fileURLToPath } from "node:url";
 import { setTimeout } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { usableCores } from "../../models/usable-cores.ts";
+import type { KvLayout } from "../../scheduler/contracts.ts";
 import { seededRandom } from "../seeded-random.ts";
 import type { RawLoopBurst, RawLoopResult, RawLoopSettings } from "./raw-loop.ts";
 
@@ -54,6 +55,7 @@ interface ServerHandle {
   readonly process: ChildProcess;
   readonly url: URL;
   readonly vocabSize: number;
+  readonly layout: KvLayout;
   readonly numCells: number;
 }
 
@@ -75,7 +77,8 @@ async function startServer(): Promise<ServerHandle> {
   const url = new URL(/listening\s+(\S+)/.exec(printed)![1]!);
   const models = (await (await fetch(new URL("/v1/models", url))).json()) as ModelList;
   const numCells = Number(/= (\d+) tokens/.exec(printed)![1]);
-  return { process: child, url, vocabSize: models.data[0]!.meta.n_vocab, numCells };
+  const layout = /KV layout (paged|streams):/.exec(printed)![1] as KvLayout;
+  return { process: child, url, vocabSize: models.data[0]!.meta.n_vocab, layout, numCells };
 }
 
 interface ModelList {
@@ -132,12 +135,13 @@ async function serverRound(
   return { totalMs: performance.now() - startMs, ttftMs: median(firsts) - startMs };
 }
 
-function startRawLoop(numCells: number): ChildProcess {
+function startRawLoop({ layout, numCells }: ServerHandle): ChildProcess {
   const settings: RawLoopSettings = {
     modelPath,
     numThreads,
     maxNumStreams: Math.max(...NUM_STREAMS),
     flashAttention: true,
+    layout,
     numCells,
   };
   const entry = fileURLToPath(new URL("raw-loop.js", import.meta.url));
@@ -197,7 +201,7 @@ function round(ratio: number): number {
 }
 
 const server = await startServer();
-const rawLoop = startRawLoop(server.numCells);
+const rawLoop = startRawLoop(server);
 const rows: Row[] = [];
 for (const workload of workloads) {
   for (const numStreams of NUM_STREAMS) rows.push(await measure(workload, numStreams));

@@ -60,10 +60,13 @@ interface Baseline {
 
 async function run(settings: ScenarioSettings): Promise<Findings> {
   const sizes = settings.isQuick ? QUICK : FULL;
-  const kvMemory = await kvMemoryFor(settings.modelPath, POOL_TOKENS);
+  const paged: ServeOptions = {
+    "--kv-layout": "paged",
+    "--kv-memory": await kvMemoryFor(settings.modelPath, POOL_TOKENS),
+  };
   const sides: Side[] = [];
   const start = async (name: string, options: ServeOptions): Promise<Side> => {
-    const side = sideOf(name, await startHeadway(settings, { "--kv-memory": kvMemory, ...options }));
+    const side = sideOf(name, await startHeadway(settings, { ...paged, ...options }));
     sides.push(side);
     return side;
   };

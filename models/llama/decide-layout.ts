@@ -9,7 +9,8 @@ export interface LayoutRequest {
   readonly capabilities: MemoryCapabilities;
   /** Of all prompt tokens, the part that earlier runs found cached; null when nothing is known. */
   readonly sharedPart: number | null;
-  readonly plan: (layout: KvLayout) => MemoryPlan;
+  /** Every sequence can have `longest` tokens, where given; throws MemoryPlanError where not one can. */
+  readonly plan: (layout: KvLayout, longest?: number) => MemoryPlan;
   /** Takes a second or two. */
   readonly measure: (plan: MemoryPlan) => LayoutCosts;
 }
@@ -29,20 +30,19 @@ export function decideLayout(request: LayoutRequest): DecidedLayout {
   return { layout: given, reason, plan: plan(given), costs: null };
 }
 
-/** Streams where they cost nobody anything: same length, same number of rows, and faster by calibration. */
+/** Streams where they cost nobody anything but memory: same length, same number of rows, and faster by calibration. */
 function decideAuto({ capabilities, sharedPart, plan, measure }: LayoutRequest): DecidedLayout {
   const paged = plan("paged");
   const stay = (reason: string): DecidedLayout => ({ layout: "paged", reason, plan: paged, costs: null });
   if (!capabilities.canTrim) return stay("this model's memory cannot be cut");
   if (capabilities.hasSlidingWindow) return stay("a sliding window cannot be copied between streams");
   if (paged.maxNumSeqs === 1) return stay("one row at a time has all cells anyway");
-  const streams = tryPlan(() => plan("streams"));
-  if (streams === null) return stay("the memory is too small for slices");
-  if (streams.maxModelLen < paged.maxModelLen) {
-    return stay(`a slice would hold ${streams.maxModelLen} tokens, the pool ${paged.maxModelLen}`);
-  }
+  const { maxModelLen } = paged;
+  const streams = tryPlan(() => plan("streams", maxModelLen));
+  if (streams === null) return stay(`the memory is too small for slices of ${maxModelLen} tokens`);
   if (streams.maxNumSeqs < paged.maxNumSeqs) {
-    return stay(`there is room for ${streams.maxNumSeqs} slices only, for ${paged.maxNumSeqs} rows`);
+    const room = `${streams.maxNumSeqs} of ${maxModelLen} tokens`;
+    return stay(`a slice for each of ${paged.maxNumSeqs} rows needs more memory, there is room for ${room}`);
   }
   const costs = measure(paged);
   const choice = chooseLayout(costs, sharedPart ?? 0);

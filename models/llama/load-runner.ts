@@ -98,7 +98,15 @@ export function loadRunner(options: LoadRunnerOptions): LoadedRunner {
     isDeterministic: options.isDeterministic,
     capabilities,
     sharedPart: options.layoutKnowledge?.sharedPart ?? null,
-    plan: (kvLayout) => planPool({ library, facts, options, before: memory, kvLayout }),
+    plan: (kvLayout, longest) =>
+      planPool({
+        library,
+        facts,
+        options,
+        before: memory,
+        kvLayout,
+        maxModelLen: longest ?? options.maxModelLen,
+      }),
     measure: (paged) =>
       options.layoutKnowledge?.costs ?? measureLayouts(library, model, contextOptions(options, paged)),
   });
@@ -194,10 +202,11 @@ interface PoolRequest {
   /** Free memory before the weights were read. */
   readonly before: MemoryAmount;
   readonly kvLayout: KvLayout;
+  readonly maxModelLen: number | null;
 }
 
 /** A GPU is asked again after the weights; RAM is not, since mapped weights still count as available there. */
-function planPool({ library, facts, options, before, kvLayout }: PoolRequest): MemoryPlan {
+function planPool({ library, facts, options, before, kvLayout, maxModelLen }: PoolRequest): MemoryPlan {
   const isGpu = library.backend !== "cpu";
   return planMemory({
     isGpu,
@@ -212,7 +221,7 @@ function planPool({ library, facts, options, before, kvLayout }: PoolRequest): M
     cacheTypeV: options.cacheTypeV,
     kvMemoryBytes: options.kvMemoryBytes,
     gpuMemoryUtilization: options.gpuMemoryUtilization,
-    maxModelLen: options.maxModelLen,
+    maxModelLen,
     maxNumSeqs: options.maxNumSeqs,
   });
 }

@@ -51,6 +51,20 @@ describe("decideLayout", () => {
     assert.equal(decide({ sharedPart: 0.9 }).layout, "paged");
   });
 
+  it("asks for slices that hold what one request may have of the pool", () => {
+    const asked: [string, number | undefined][] = [];
+    decide({
+      plan: (kvLayout, longest) => {
+        asked.push([kvLayout, longest]);
+        return plan({ kvLayout, maxModelLen: 8192 });
+      },
+    });
+    assert.deepEqual(asked, [
+      ["paged", undefined],
+      ["streams", 8192],
+    ]);
+  });
+
   it("does what it is told", () => {
     assert.deepEqual(decide({ wanted: "streams", measure: mustNotMeasure }).reason, "as asked");
     assert.equal(decide({ wanted: "paged", measure: mustNotMeasure }).layout, "paged");
@@ -59,14 +73,13 @@ describe("decideLayout", () => {
     assert.match(deterministic.reason, /--deterministic/);
   });
 
-  it("stays with one pool, and says why, where slices would be too few or too short", () => {
+  it("stays with one pool, and says why, where slices would be too few", () => {
     const refusing = (): never => {
       throw new MemoryPlanError("too small");
     };
     const cases: [Partial<MemoryPlan> | null, RegExp][] = [
-      [{ maxModelLen: 512 }, /512 tokens, the pool 2048/],
-      [{ maxNumSeqs: 3 }, /3 slices only, for 16 rows/],
-      [null, /too small for slices/],
+      [{ maxNumSeqs: 3 }, /each of 16 rows needs more memory, there is room for 3 of 2048 tokens/],
+      [null, /too small for slices of 2048 tokens/],
     ];
     for (const [streams, reason] of cases) {
       const decided = decide({
