@@ -51,6 +51,8 @@ function headwayPeer(launcher: string): Peer {
           "--max-num-seqs": numSequences,
           "--max-model-len": contextPerSequence,
           "--log-level": "error",
+          // Prompts come from a seed: a prefix kept on disk would be found by the next run.
+          "--kv-disk": 0,
         }),
       ],
     }),

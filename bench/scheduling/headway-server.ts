@@ -34,6 +34,8 @@ export async function startHeadway(
     "--backend": "cpu",
     "--log-level": "error",
     "--shutdown-timeout": "1s",
+    // What an earlier run left there would be found by this one, whose prompts are the same.
+    "--kv-disk": 0,
     ...options,
   };
   const flags = Object.entries(all).flatMap(([name, value]) => [name, String(value)]);
