@@ -2,12 +2,6 @@ import koffi from "koffi";
 import { DeviceType, GgmlThreadPoolParams, type NullablePointer, type Pointer } from "./abi.ts";
 import type { LlamaLibrary } from "./library.ts";
 
-/**
- * GGML_SCHED_PRIO_LOW, which on Linux is the class of work that only computes (SCHED_BATCH): it keeps its share, but
- * never takes a core from a process that has just woken up to pass a token on. Elsewhere it would cost share.
- */
-const PRIORITY = process.platform === "linux" ? -1 : 0;
-
 const NewThreadPool = koffi.proto("void *", [koffi.pointer(GgmlThreadPoolParams)]);
 const FreeThreadPool = koffi.proto("void", ["void *"]);
 
@@ -30,7 +24,7 @@ export class ThreadPool {
     const free = cpuFunction(ggml, "ggml_threadpool_free");
     if (create === null || free === null) return null;
     // Polling between calls would hold a core against everything else the machine does.
-    const params = { ...ggml.ggml_threadpool_params_default(numThreads), poll: 0, prio: PRIORITY };
+    const params = { ...ggml.ggml_threadpool_params_default(numThreads), poll: 0 };
     const pointer = koffi.call(create, NewThreadPool, params) as NullablePointer;
     return pointer === null ? null : new ThreadPool(pointer, free);
   }
