@@ -8,6 +8,8 @@ const FreeThreadPool = koffi.proto("void", ["void *"]);
 /**
  * Compute threads that sleep between calls. Without them ggml's CPU backend starts and ends threads for every graph,
  * and where another process has just woken up, the new thread may start on the core of the one that waits for it.
+ * They keep the ordinary scheduling class: as batch work (SCHED_BATCH) a single stream gained 2 %, but beside a busy
+ * process the p99 of steps was 2.5 times their median instead of 1.3 times.
  */
 export class ThreadPool {
   readonly pointer: Pointer;
