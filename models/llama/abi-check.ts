@@ -108,13 +108,12 @@ export function findAbiMismatches(llama: LlamaFunctions, ggml: GgmlFunctions): s
 export function findOtherValues(
   structName: string,
   expected: Readonly<Record<string, unknown>>,
-  actual: object,
+  actual: Readonly<Record<string, unknown>>,
 ): string[] {
-  const found = new Map(Object.entries(actual));
   return Object.entries(expected)
-    .filter(([field, value]) => found.get(field) !== value)
+    .filter(([field, value]) => actual[field] !== value)
     .map(
       ([field, value]) =>
-        `${structName}.${field} is ${String(found.get(field))} by default, not ${String(value)}`,
+        `${structName}.${field} is ${String(actual[field])} by default, not ${String(value)}`,
     );
 }

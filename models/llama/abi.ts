@@ -91,16 +91,9 @@ export const GgmlThreadPoolParams = koffi.struct("ggml_threadpool_params", {
   paused: "bool",
 });
 
-export interface ThreadPoolParams {
-  readonly n_threads: number;
-  readonly prio: number;
-  readonly poll: number;
-  readonly strict_cpu: boolean;
-  readonly paused: boolean;
-}
-
 export type ModelParams = Record<string, number | boolean | NullablePointer>;
 export type ContextParams = Record<string, number | boolean | NullablePointer>;
+export type ThreadPoolParams = Record<string, number | boolean | readonly boolean[]>;
 
 /** llama_batch with its arrays in native memory. */
 export interface NativeBatch {

@@ -9,8 +9,8 @@ export interface LayoutRequest {
   readonly capabilities: MemoryCapabilities;
   /** Of all prompt tokens, the part that earlier runs found cached; null when nothing is known. */
   readonly sharedPart: number | null;
-  /** Every sequence can have `longest` tokens, where given; throws MemoryPlanError where not one can. */
-  readonly plan: (layout: KvLayout, longest?: number) => MemoryPlan;
+  /** Every sequence can have `maxModelLen` tokens, where given; throws MemoryPlanError where not one can. */
+  readonly plan: (layout: KvLayout, maxModelLen?: number) => MemoryPlan;
   /** Takes a second or two. */
   readonly measure: (plan: MemoryPlan) => LayoutCosts;
 }

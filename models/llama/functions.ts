@@ -94,6 +94,7 @@ export interface GgmlFunctions {
   ggml_backend_dev_description(device: Pointer): string;
   ggml_backend_dev_type(device: Pointer): number;
   ggml_backend_dev_memory(device: Pointer, free: BigUint64Array, total: BigUint64Array): void;
+  ggml_backend_dev_by_type(type: number): NullablePointer;
   ggml_backend_dev_backend_reg(device: Pointer): Pointer;
   ggml_backend_reg_get_proc_address(registry: Pointer, name: string): NullablePointer;
   ggml_threadpool_params_default(numThreads: number): ThreadPoolParams;
@@ -162,6 +163,7 @@ const GGML: Record<keyof GgmlFunctions, Signature> = {
   ggml_backend_dev_description: ["str", pointer],
   ggml_backend_dev_type: ["int32_t", pointer],
   ggml_backend_dev_memory: ["void", pointer, pointer, pointer],
+  ggml_backend_dev_by_type: [pointer, "int32_t"],
   ggml_backend_dev_backend_reg: [pointer, pointer],
   ggml_backend_reg_get_proc_address: [pointer, pointer, "str"],
   ggml_threadpool_params_default: [GgmlThreadPoolParams, "int32_t"],

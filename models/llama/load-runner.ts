@@ -98,15 +98,8 @@ export function loadRunner(options: LoadRunnerOptions): LoadedRunner {
     isDeterministic: options.isDeterministic,
     capabilities,
     sharedPart: options.layoutKnowledge?.sharedPart ?? null,
-    plan: (kvLayout, longest) =>
-      planPool({
-        library,
-        facts,
-        options,
-        before: memory,
-        kvLayout,
-        maxModelLen: longest ?? options.maxModelLen,
-      }),
+    plan: (kvLayout, maxModelLen: number | null = options.maxModelLen) =>
+      planPool({ library, facts, options: { ...options, maxModelLen }, before: memory, kvLayout }),
     measure: (paged) =>
       options.layoutKnowledge?.costs ?? measureLayouts(library, model, contextOptions(options, paged)),
   });
@@ -202,11 +195,10 @@ interface PoolRequest {
   /** Free memory before the weights were read. */
   readonly before: MemoryAmount;
   readonly kvLayout: KvLayout;
-  readonly maxModelLen: number | null;
 }
 
 /** A GPU is asked again after the weights; RAM is not, since mapped weights still count as available there. */
-function planPool({ library, facts, options, before, kvLayout, maxModelLen }: PoolRequest): MemoryPlan {
+function planPool({ library, facts, options, before, kvLayout }: PoolRequest): MemoryPlan {
   const isGpu = library.backend !== "cpu";
   return planMemory({
     isGpu,
@@ -221,7 +213,7 @@ function planPool({ library, facts, options, before, kvLayout, maxModelLen }: Po
     cacheTypeV: options.cacheTypeV,
     kvMemoryBytes: options.kvMemoryBytes,
     gpuMemoryUtilization: options.gpuMemoryUtilization,
-    maxModelLen,
+    maxModelLen: options.maxModelLen,
     maxNumSeqs: options.maxNumSeqs,
   });
 }

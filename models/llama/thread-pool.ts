@@ -22,8 +22,12 @@ export class ThreadPool {
 
   /** Null where the library has none to offer: calls then work as without one. */
   static create({ ggml }: LlamaLibrary, numThreads: number): ThreadPool | null {
-    const create = cpuFunction(ggml, "ggml_threadpool_new");
-    const free = cpuFunction(ggml, "ggml_threadpool_free");
+    // Only the CPU backend has these, which is one library of several, chosen for the processor when it was loaded.
+    const cpu = ggml.ggml_backend_dev_by_type(DeviceType.cpu);
+    if (cpu === null) return null;
+    const registry = ggml.ggml_backend_dev_backend_reg(cpu);
+    const create = ggml.ggml_backend_reg_get_proc_address(registry, "ggml_threadpool_new");
+    const free = ggml.ggml_backend_reg_get_proc_address(registry, "ggml_threadpool_free");
     if (create === null || free === null) return null;
     // Polling between calls would hold a core against everything else the machine does.
     const params = { ...ggml.ggml_threadpool_params_default(numThreads), poll: 0 };
@@ -35,14 +39,4 @@ export class ThreadPool {
   close(): void {
     koffi.call(this.#free, FreeThreadPool, this.pointer);
   }
-}
-
-/** What only the CPU backend has, which is one library of several, chosen for the processor when it was loaded. */
-function cpuFunction(ggml: LlamaLibrary["ggml"], name: string): NullablePointer {
-  for (let index = 0; index < ggml.ggml_backend_dev_count(); index += 1) {
-    const device = ggml.ggml_backend_dev_get(index);
-    if (ggml.ggml_backend_dev_type(device) !== DeviceType.cpu) continue;
-    return ggml.ggml_backend_reg_get_proc_address(ggml.ggml_backend_dev_backend_reg(device), name);
-  }
-  return null;
 }

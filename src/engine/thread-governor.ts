@@ -117,8 +117,8 @@ export class ThreadGovernor {
     this.#numThreads = numThreads;
     this.#numContended = 0;
     this.#numCalmChecks = 0;
-    this.#checkedAtMs = nowMs;
     this.#changedAtMs = nowMs;
+    this.#checkedAtMs = nowMs;
     // Idle time up to here was under the old number of threads.
     this.#options.idleCores();
     this.#options.onChange(numThreads, reason);

@@ -25,7 +25,7 @@ const threadIds = (): string[] => readdirSync("/proc/self/task");
 test(
   "compute threads stay from call to call, whatever their number, and end with the context",
   { skip: process.platform === "linux" ? false : "threads are counted in /proc" },
-  async () => {
+  () => {
     const library = loadLibrary({ backend: "cpu", logger: () => undefined });
     const model = Model.load(library, { path: demoModelPath(), vocabularyOnly: false, onGpu: false });
     const context = new Context(library, model, OPTIONS);
