@@ -65,6 +65,11 @@ export class KvCacheManager {
     return this.#ops.length > 0 || this.#tables.numSurplus > 0;
   }
 
+  /** What takeOps() would return now. */
+  get pendingOps(): readonly CacheOp[] {
+    return this.#ops;
+  }
+
   counts(): BlockCounts {
     return this.#tables.pool.counts();
   }

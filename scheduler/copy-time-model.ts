@@ -11,18 +11,29 @@ export class CopyTimeModel {
   readonly #regression = new DecayedRegression(NUM_FEATURES, 0.98);
 
   observe(operations: readonly CacheOp[], durationMs: number): void {
-    let numCopies = 0;
-    let numTokens = 0;
-    for (const operation of operations) {
-      if (operation.kind !== "save" && operation.kind !== "restore") continue;
-      numCopies += 1;
-      numTokens += operation.toPosition - operation.fromPosition;
-    }
+    const { numCopies, numTokens } = countCopies(operations);
     if (numCopies > 0) this.#regression.observe([numCopies, numTokens], durationMs);
+  }
+
+  /** Of these operations; 0 while nothing has been seen. */
+  operationsMs(operations: readonly CacheOp[]): number {
+    const { numCopies, numTokens } = countCopies(operations);
+    return numCopies === 0 ? 0 : (this.copyMs(numCopies, numTokens) ?? 0);
   }
 
   /** Of so many copies with so many tokens together; null while nothing has been seen. */
   copyMs(numCopies: number, numTokens: number): number | null {
     return this.#regression.numObservations === 0 ? null : this.#regression.predict([numCopies, numTokens]);
   }
+}
+
+function countCopies(operations: readonly CacheOp[]): { numCopies: number; numTokens: number } {
+  let numCopies = 0;
+  let numTokens = 0;
+  for (const operation of operations) {
+    if (operation.kind !== "save" && operation.kind !== "restore") continue;
+    numCopies += 1;
+    numTokens += operation.toPosition - operation.fromPosition;
+  }
+  return { numCopies, numTokens };
 }

@@ -49,6 +49,8 @@ export interface PrefillLoad extends DecodeLoad {
   readonly targetItlMs: number | null;
   /** By how much what the pace chooses may grow. */
   readonly stretch: number;
+  /** What copies of KV state take in the same step. */
+  readonly copyMs: number;
 }
 
 /** How much of the prompts is computed in a step, by what the step-time model has learned. */
@@ -126,7 +128,7 @@ export class PrefillPace {
   #limitOf(load: PrefillLoad, step: StepCost): (size: number) => boolean {
     if (load.numDecodeRows === 0) return () => true;
     const limitMs = load.targetItlMs ?? load.stretch * this.defaultItlMs(load);
-    return (size) => step.ms(size) <= limitMs;
+    return (size) => load.copyMs + step.ms(size) <= limitMs;
   }
 
   /** Rungs of the ladder, and multiples of the highest where time allows; the smallest where nothing fits. */

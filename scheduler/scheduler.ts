@@ -78,6 +78,7 @@ export class Scheduler {
       roster: this.#roster,
       order: this.#order,
       pace: this.prefillPace,
+      copyTimes: this.copyTimes,
       counters: this.#counters,
       onPreempt: (sequence) => this.#onPreempt(sequence),
     });

@@ -1,6 +1,7 @@
 import type { KvCacheManager } from "../kvcache/kv-cache-manager.ts";
 import type { Batch, BatchRow, LogitsWanted } from "./contracts.ts";
 import { numCommonTokens } from "./common-prefix.ts";
+import type { CopyTimeModel } from "./copy-time-model.ts";
 import type { PrefillPace } from "./prefill-pace.ts";
 import type { Roster } from "./roster.ts";
 import type { SchedulerOptions } from "./scheduler-options.ts";
@@ -32,6 +33,7 @@ export interface StepPlannerParts {
   readonly roster: Roster;
   readonly order: TurnOrder;
   readonly pace: PrefillPace;
+  readonly copyTimes: CopyTimeModel;
   readonly counters: VirtualTokenCounters;
   readonly onPreempt: (sequence: Sequence) => void;
 }
@@ -43,6 +45,7 @@ export class StepPlanner {
   readonly #roster: Roster;
   readonly #order: TurnOrder;
   readonly #pace: PrefillPace;
+  readonly #copyTimes: CopyTimeModel;
   readonly #counters: VirtualTokenCounters;
   readonly #onPreempt: (sequence: Sequence) => void;
 
@@ -52,6 +55,7 @@ export class StepPlanner {
     this.#roster = parts.roster;
     this.#order = parts.order;
     this.#pace = parts.pace;
+    this.#copyTimes = parts.copyTimes;
     this.#counters = parts.counters;
     this.#onPreempt = parts.onPreempt;
   }
@@ -244,6 +248,7 @@ export class StepPlanner {
       maxTokens: isShort ? Math.min(maxNumBatchedTokens, this.#pace.nimbleCall(load)) : maxNumBatchedTokens,
       targetItlMs,
       stretch,
+      copyMs: this.#copyTimes.operationsMs(this.#kv.pendingOps),
     });
   }
 

@@ -1,4 +1,5 @@
 import { type Command, Option as Flag } from "commander";
+import { ConfigError } from "../config/config-error.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { environmentName, optionGroups, type Option } from "../config/option.ts";
 import { configFileFlag, optionEntries, type Config } from "../config/options.ts";
@@ -24,9 +25,17 @@ export function addConfigOptions(command: Command): Command {
     );
 }
 
-/** Reads the configuration from the flags given to the command, the environment and the file. */
-export function readConfig(command: Command): Config {
+/**
+ * Reads the configuration from the flags given to the command, the environment and the file. `--model` may be given
+ * without its name. Throws ConfigError.
+ */
+export function readConfig(command: Command, model?: string): Config {
   const given = command.opts<Record<string, unknown>>();
+  if (model !== undefined) {
+    const flagged = given["model"] as string | undefined;
+    if (flagged !== undefined) throw new ConfigError(`two models are given, ${model} and --model ${flagged}`);
+    given["model"] = model;
+  }
   const flags = optionEntries.map(([, { flag }]) => [flag, given[attributeName(flag)]] as const);
   return loadConfig({
     flags: Object.fromEntries(flags),

@@ -13,8 +13,11 @@ const promptCloseMs = 3000;
 export function createServeCommand(setExitCode: (code: number) => void): Command {
   const command = addConfigOptions(new Command("serve"))
     .summary("serve a model over HTTP (the default)")
-    .description("Serves a model over HTTP, with an OpenAI-compatible API.");
-  return command.action(async () => setExitCode(await runServe(readConfig(command))));
+    .description("Serves a model over HTTP, with an OpenAI-compatible API.")
+    .argument("[model]", "the model to serve, as after --model");
+  return command.action(async (model: string | undefined) =>
+    setExitCode(await runServe(readConfig(command, model))),
+  );
 }
 
 /** Serves until a signal; resolves to the exit code once everything is closed. */

@@ -114,6 +114,8 @@ test("a model that is not there is one sentence and exit code 1", async () => {
     assert.equal(code, 1);
     assert.match(stderr, /^headway: .*no-such.*\n$/);
   }
+  const { stderr } = await runHeadway(["serve", "./no-such.gguf", "--port", "0"]);
+  assert.match(stderr, /^headway: .*no-such.*\n$/, "the model without --model");
 });
 
 /** A llama model of 4 TiB, by what the file says and by its length; the disk holds a few pages of it. */

@@ -22,7 +22,7 @@ test("serve --help has every option under its heading, with default and variable
   const { code, stdout } = await runHeadway(["serve", "--help"]);
   assert.equal(code, 0);
   const headings = [...stdout.matchAll(/^(\w+):$/gm)].map(([, heading]) => heading);
-  assert.deepEqual(headings, [...optionGroups, "Configuration", "Options"]);
+  assert.deepEqual(headings, ["Arguments", ...optionGroups, "Configuration", "Options"]);
   const help = stdout.replaceAll(/\s+/g, " ");
   for (const [, option] of optionEntries) {
     assert.match(help, new RegExp(`--(no-)?${option.flag} `), option.flag);
@@ -51,6 +51,7 @@ test("a mistake is one sentence with the nearest known name, exit code 1 and no 
       {},
       /^headway: --port must be a whole number from 0 to 65535, not "high"\n$/,
     ],
+    [["serve", "a", "--model", "b"], {}, /^headway: two models are given, a and --model b\n$/],
     [["serve"], { HEADWAY_BACKENDS: "cpu" }, /HEADWAY_BACKENDS .*; did you mean HEADWAY_BACKEND\?\n$/],
     [["serve", "--config", file], {}, /max-num-seq in headway\.toml .*; did you mean max-num-seqs\?\n$/],
   ];

@@ -15,6 +15,7 @@ describe("CopyTimeModel", () => {
     model.observe([], 5);
     model.observe([TRIM], 5);
     assert.equal(model.copyMs(1, 16), null);
+    assert.equal(model.operationsMs([save(16)]), 0);
   });
 
   test("tells the fixed part of a copy from the part of its tokens", () => {
@@ -25,5 +26,7 @@ describe("CopyTimeModel", () => {
       model.observe([TRIM, ...operations], 0.5 * operations.length + 0.01 * numTokens);
     }
     assert.ok(Math.abs(model.copyMs(2, 200)! - 3) < 0.1, String(model.copyMs(2, 200)));
+    assert.equal(model.operationsMs([save(150), TRIM, save(50)]), model.copyMs(2, 200));
+    assert.equal(model.operationsMs([TRIM]), 0, "no copy, no time");
   });
 });

@@ -14,6 +14,7 @@ const LOAD = {
   maxTokens: 2_048,
   targetItlMs: 200,
   stretch: 1,
+  copyMs: 0,
 };
 const DECODE_MS = 26;
 
@@ -54,6 +55,16 @@ describe("PrefillPace", () => {
     assert.equal(pace.budget({ ...LOAD, targetItlMs: 400 }), 128);
     assert.equal(pace.budget({ ...LOAD, targetItlMs: 3_000 }), 1_024);
     assert.equal(pace.budget({ ...LOAD, targetItlMs: 3_000, maxTokens: 300 }), 256);
+  });
+
+  test("leaves room for the copies of the step, down to the smallest rung", () => {
+    assert.equal(pace.budget({ ...LOAD, targetItlMs: 400, copyMs: 200 }), 64);
+    assert.equal(pace.budget({ ...LOAD, targetItlMs: 400, copyMs: 1_000 }), 8);
+    assert.equal(
+      pace.budget({ ...LOAD, numDecodeRows: 0, copyMs: 1_000 }),
+      2_048,
+      "nobody waits for a token",
+    );
   });
 
   test("gives less at depth, where a token costs more", () => {
@@ -123,6 +134,7 @@ describe("PrefillPace", () => {
       maxTokens: fc.integer({ min: 8, max: 4_096 }),
       targetItlMs: fc.option(fc.integer({ min: 1, max: 5_000 })),
       stretch: fc.double({ min: 1, max: 2, noNaN: true }),
+      copyMs: fc.integer({ min: 0, max: 200 }),
     });
     fc.assert(
       fc.property(loads, fc.constantFrom(pace, tiled), (load, each) => {
@@ -131,7 +143,7 @@ describe("PrefillPace", () => {
         if (load.numDecodeRows === 0 || budget <= 64) return;
         const limitMs = load.targetItlMs ?? load.stretch * each.defaultItlMs(load);
         const timeOf = each === pace ? prefillMs : tiledPrefillMs;
-        const stepMs = 10 + 2 * load.numDecodeRows + timeOf(budget, load.depth);
+        const stepMs = load.copyMs + 10 + 2 * load.numDecodeRows + timeOf(budget, load.depth);
         assert.ok(stepMs <= 1.1 * limitMs + 10, `${budget} tokens: ${stepMs} of ${limitMs} ms`);
       }),
     );
