@@ -1,3 +1,5 @@
+import { RunEnds } from "./run-ends.ts";
+
 /** What an observation weighs after the next one. */
 const DECAY = 0.95;
 
@@ -6,16 +8,15 @@ export interface QueueLoad {
   /** Sequences that go first, and those of their prompt tokens that have to be computed. */
   readonly numAhead: number;
   readonly numTokensAhead: number;
-  /** Those of them that go on where they were interrupted, and the tokens that they hold then. */
-  readonly numInterrupted: number;
+  /** Tokens that those of them hold who go on where they were interrupted. */
   readonly numInterruptedTokens: number;
   readonly numRunning: number;
   readonly maxNumSeqs: number;
   /** Tokens that blocks can be had for without waiting, less than 0 when too few are left; and that runs hold. */
   readonly numFreeTokens: number;
   readonly numHeldTokens: number;
-  /** How long those that run have held their rows, on average. */
-  readonly meanRunAgeMs: number;
+  /** Of those that run and those that were interrupted. */
+  readonly ends: RunEnds;
 }
 
 /** What is to be predicted. */
@@ -34,7 +35,11 @@ export interface Prediction {
   readonly tpotMs: number;
   /** Until its last token, if it writes as many as requests usually do, and no more than it may. */
   readonly totalMs: number;
+  /** The same if it had the engine to itself. */
+  readonly alone: ExpectedTimes;
 }
+
+export type ExpectedTimes = Pick<Prediction, "ttftMs" | "tpotMs" | "totalMs">;
 
 /** The part of a step's times that is learned from. */
 export interface StepDuration {
@@ -62,10 +67,11 @@ const MIN_CHUNK_TOKENS = 8;
  *
  *   queue   = max(prefill, seats, memory)
  *   prefill = prompt tokens ahead x time for a prompt token, the decoding of others in between included
- *   seats   = sequences ahead that find no free row x time that a row is held / rows
- *   memory  = tokens that find no free block / tokens that a run gives back x time that a row is held / runs
+ *   seats   = until as many runs have ended as there are sequences ahead that find no free row
+ *   memory  = until as many have ended as it takes for the blocks that are missing
  *
- * Of what has not been observed it predicts no wait, so that nobody is refused on a guess.
+ * An engine that has nothing to do works at the pace it names itself: what was observed under load is over. Of what has
+ * not been observed it predicts no wait, so that nobody is refused on a guess.
  */
 export class QueueModel {
   readonly #promptTokenMs = new DecayedRatio();
@@ -74,9 +80,12 @@ export class QueueModel {
   readonly #outputLength = new DecayedRatio();
   /** Of the latest decode call: the prefill call after it belongs to the same step. */
   #decodeMs = 0;
+  #ownPace: Pace = { promptTokenMs: 0, tokenGapMs: 0 };
 
-  /** What was measured before anybody was served; ignored when the engine is known from its work. */
-  expect({ promptTokenMs, tokenGapMs }: Pace): void {
+  /** What the engine has just said of itself; where it is known from its work, this holds for when it has none. */
+  expect(pace: Pace): void {
+    this.#ownPace = pace;
+    const { promptTokenMs, tokenGapMs } = pace;
     if (this.#promptTokenMs.value === 0) {
       this.#promptTokenMs.observe(promptTokenMs * SEED_TOKENS, SEED_TOKENS);
     }
@@ -107,22 +116,30 @@ export class QueueModel {
     this.#outputLength.observe(numTokens, 1);
   }
 
+  /** When runs end that have taken so long by now. */
+  endsOf(runAgesMs: readonly number[]): RunEnds {
+    return new RunEnds(runAgesMs, this.#runMs.value);
+  }
+
   predict(load: QueueLoad, work: ExpectedWork): Prediction {
     const { maxNumSeqs, numRunning, numAhead, numTokensAhead } = load;
-    // What runs will have run for longer than it has by now: the only evidence before the first end, and the first
-    // sign of requests that are longer than the ones before.
-    const runMs = Math.max(this.#runMs.value, load.meanRunAgeMs);
-    const prefillMs = numTokensAhead * this.#promptTokenMs.value;
-    const numSeatless = Math.max(0, numAhead + work.numSequences - Math.max(0, maxNumSeqs - numRunning));
-    const seatMs = (numSeatless / Math.max(1, maxNumSeqs)) * runMs;
-    // The time of runs holds their interruptions too.
-    const numRuns = Math.max(1, numRunning + load.numInterrupted);
-    const memoryMs = this.#numEndsNeeded(load, work) * (runMs / numRuns);
-    const queueMs = Math.max(prefillMs, seatMs, memoryMs);
-    const ttftMs = queueMs + work.numPromptTokens * this.#promptTokenMs.value;
-    const tpotMs = this.#tokenGapMs.value;
-    const numTokens = Math.min(work.maxTokens, this.#outputLength.value);
-    return { queueMs, ttftMs, tpotMs, totalMs: ttftMs + Math.max(0, numTokens - 1) * tpotMs };
+    const pace = numRunning + numAhead === 0 ? this.#ownPace : this.#pace;
+    const numSeatless = numAhead + work.numSequences - Math.max(0, maxNumSeqs - numRunning);
+    const numEnds = Math.max(numSeatless, this.#numEndsNeeded(load, work));
+    const queueMs = Math.max(numTokensAhead * pace.promptTokenMs, load.ends.untilMs(numEnds));
+    const alone = this.#expectedTimes(0, this.#ownPace, work);
+    return { queueMs, ...this.#expectedTimes(queueMs, pace, work), alone };
+  }
+
+  get #pace(): Pace {
+    return { promptTokenMs: this.#promptTokenMs.value, tokenGapMs: this.#tokenGapMs.value };
+  }
+
+  #expectedTimes(queueMs: number, pace: Pace, { numPromptTokens, maxTokens }: ExpectedWork): ExpectedTimes {
+    const ttftMs = queueMs + numPromptTokens * pace.promptTokenMs;
+    const numTokens = Math.min(maxTokens, this.#outputLength.value);
+    const tpotMs = pace.tokenGapMs;
+    return { ttftMs, tpotMs, totalMs: ttftMs + Math.max(0, numTokens - 1) * tpotMs };
   }
 
   /** How many runs must end until there is memory: all of one at least, since nothing else gives any back. */

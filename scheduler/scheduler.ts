@@ -22,11 +22,9 @@ import { Sequence } from "./sequence.ts";
 import { StepPlanner } from "./step-planner.ts";
 import { PrefillPace } from "./prefill-pace.ts";
 import { StepTimeModel } from "./step-time-model.ts";
-import { TurnOrder } from "./urgency.ts";
+import { boundPriority, TurnOrder } from "./urgency.ts";
 import { chargeOutput, VirtualTokenCounters } from "./virtual-token-counters.ts";
 
-/** Classes of priority are -100 to 100. */
-const MAX_PRIORITY = 100;
 const TYPICAL_PROMPT = 128;
 
 /**
@@ -99,7 +97,7 @@ export class Scheduler {
     const arrival = {
       arrivalMs: nowMs,
       arrivalIndex: this.#arrivalIndex++,
-      priority: Math.min(MAX_PRIORITY, Math.max(-MAX_PRIORITY, request.priority)),
+      priority: boundPriority(request.priority),
       priorityAgeingMs,
       account: this.#counters.arrive(request.tenantId, nowMs),
     };

@@ -11,11 +11,8 @@ import type {
 } from "./contracts.ts";
 import type { SamplingParams } from "./sampling-params.ts";
 import type { SchedulerOptions } from "./scheduler-options.ts";
-import type { Contender } from "./urgency.ts";
+import { type Contender, dueTime } from "./urgency.ts";
 import type { TenantAccount } from "./virtual-token-counters.ts";
-
-/** Without a deadline a sequence is due after this much for each token left to prefill: short prompts first, for a while. */
-const GRACE_MS_PER_TOKEN = 10;
 
 /**
  * In the deterministic mode prompts are cut at multiples of this: kernels of quantized weights compute so many rows
@@ -51,7 +48,7 @@ export class Sequence implements SequenceView, PrefixKey, Contender {
   readonly arrivalMs: number;
   readonly arrivalIndex: number;
   readonly agedArrivalMs: number;
-  readonly #deadlineMs: number | null;
+  readonly #firstTokenWithinMs: number | undefined;
   readonly pin: PrefixPin | null;
   /** Prompt and output together; reaching it ends the sequence with "length". */
   readonly maxNumTokens: number;
@@ -86,8 +83,7 @@ export class Sequence implements SequenceView, PrefixKey, Contender {
     this.arrivalIndex = arrival.arrivalIndex;
     this.agedArrivalMs = arrival.arrivalMs + arrival.priority * arrival.priorityAgeingMs;
     this.urgency = this.agedArrivalMs;
-    const { firstTokenWithinMs } = request;
-    this.#deadlineMs = firstTokenWithinMs === undefined ? null : arrival.arrivalMs + firstTokenWithinMs;
+    this.#firstTokenWithinMs = request.firstTokenWithinMs;
     const { pin } = request;
     this.pin = pin === undefined ? null : toPin(pin, arrival.arrivalMs);
     this.maxNumTokens = Math.min(this.numPromptTokens + request.maxTokens, limits.maxModelLen);
@@ -123,7 +119,7 @@ export class Sequence implements SequenceView, PrefixKey, Contender {
   }
 
   get dueMs(): number {
-    return this.#deadlineMs ?? this.arrivalMs + this.numUncomputedTokens * GRACE_MS_PER_TOKEN;
+    return dueTime(this.arrivalMs, this.numUncomputedTokens, this.#firstTokenWithinMs);
   }
 
   get isRunnable(): boolean {

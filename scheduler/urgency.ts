@@ -15,6 +15,22 @@ export interface Urgent {
   readonly arrivalIndex: number;
 }
 
+/** Classes of priority are -100 to 100. */
+const MAX_PRIORITY = 100;
+
+/** What lies beyond the best or worst class belongs to it. */
+export function boundPriority(priority: number): number {
+  return Math.min(MAX_PRIORITY, Math.max(-MAX_PRIORITY, priority));
+}
+
+/** Without a deadline a sequence is due after this much for each token left to prefill: short prompts first, for a while. */
+const GRACE_MS_PER_TOKEN = 10;
+
+/** When a sequence should have its first token; `withinMs` of its arrival is what the client asks for. */
+export function dueTime(arrivalMs: number, numTokens: number, withinMs: number | undefined): number {
+  return arrivalMs + (withinMs ?? numTokens * GRACE_MS_PER_TOKEN);
+}
+
 /** Negative when `left` goes first. */
 export function compareUrgency(left: Urgent, right: Urgent): number {
   return left.urgency - right.urgency || left.arrivalIndex - right.arrivalIndex;

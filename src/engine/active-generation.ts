@@ -1,3 +1,4 @@
+import { retryAfterMs } from "./admission.ts";
 import type { Choice, ChoiceUpdate } from "./choice.ts";
 import type { SequenceOutput } from "./protocol.ts";
 import type { EngineObserver, FinishedRequest } from "./observer.ts";
@@ -19,6 +20,8 @@ export interface GenerationPort {
   resumeSequences(sequenceIds: readonly string[]): void;
   /** The generation is over, whatever the reason. */
   onClosed(generation: ActiveGeneration, finished: FinishedRequest): void;
+  /** Until all that waits has started. */
+  totalWaitMs(): number;
 }
 
 export interface ActiveGenerationOptions {
@@ -50,7 +53,8 @@ export class ActiveGeneration implements Generation {
   #firstTokenAtMs: number | null = null;
   #expiry: NodeJS.Timeout | null = null;
   #isClosed = false;
-  #isPaused = false;
+  #pausedAtMs: number | null = null;
+  #pausedMs = 0;
 
   constructor(options: ActiveGenerationOptions) {
     this.request = options.request;
@@ -68,7 +72,7 @@ export class ActiveGeneration implements Generation {
   }
 
   get isPaused(): boolean {
-    return this.#isPaused;
+    return this.#pausedAtMs !== null;
   }
 
   get acceptedAtMs(): number {
@@ -96,14 +100,14 @@ export class ActiveGeneration implements Generation {
   }
 
   pause(): void {
-    if (this.#isPaused || this.#isClosed) return;
-    this.#isPaused = true;
+    if (this.isPaused || this.#isClosed) return;
+    this.#pausedAtMs = this.#now();
     this.#port.pauseSequences(this.#unfinishedIds());
   }
 
   resume(): void {
-    if (!this.#isPaused || this.#isClosed) return;
-    this.#isPaused = false;
+    if (!this.isPaused || this.#isClosed) return;
+    this.#endPause();
     this.#port.resumeSequences(this.#unfinishedIds());
   }
 
@@ -128,6 +132,14 @@ export class ActiveGeneration implements Generation {
     this.#sink.onError(error);
   }
 
+  /** What counts is the time that the engine would have had rows for it. */
+  #endPause(): void {
+    const nowMs = this.#now();
+    if (this.#pausedAtMs !== null)
+      this.#pausedMs += nowMs - Math.max(this.#pausedAtMs, this.#scheduledAtMs ?? nowMs);
+    this.#pausedAtMs = null;
+  }
+
   #expireAfter(delayMs: number | null): void {
     if (delayMs !== null) this.#expiry = setTimeout(() => this.#expire(), delayMs);
   }
@@ -142,7 +154,9 @@ export class ActiveGeneration implements Generation {
     if (hasStarted && totalMs! - ageMs > 1) return this.#expireAfter(totalMs! - ageMs);
     const message = `The request's deadline passed before ${hasStarted ? "its end" : "it could start"}.`;
     if (!hasStarted) this.#observer.onRefused("deadline");
-    this.fail(new GenerationError("deadline_exceeded", message, 1000, "deadline"));
+    // What was too slow once it ran will be too slow again; what only waited may find a shorter queue.
+    const retryMs = hasStarted ? null : retryAfterMs(this.#port.totalWaitMs() / 2);
+    this.fail(new GenerationError("deadline_exceeded", message, retryMs, "deadline"));
   }
 
   #publish(update: ChoiceUpdate, choice: Choice): void {
@@ -193,6 +207,7 @@ export class ActiveGeneration implements Generation {
 
   #close(cutShortBy: "abort" | "error" | null): void {
     this.#isClosed = true;
+    this.#endPause();
     if (this.#expiry !== null) clearTimeout(this.#expiry);
     const summary = this.#summary();
     const finished = this.#ends.map((end) => end.finishReason);
@@ -205,6 +220,7 @@ export class ActiveGeneration implements Generation {
       finishReasons: [...finished, ...Array.from({ length: numCut }, () => cutShortBy ?? "error")],
       numChoices: this.request.numChoices,
       maxTokens: this.request.maxTokens,
+      pausedMs: this.#pausedMs,
       maxNumGeneratedTokens: Math.max(...this.choices.map((choice) => choice.numGeneratedTokens)),
       tpotMs,
     };

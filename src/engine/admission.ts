@@ -1,7 +1,13 @@
-import type { Prediction } from "../../scheduler/queue-model.ts";
+import type { ExpectedTimes, Prediction } from "../../scheduler/queue-model.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import { GenerationError } from "./generation.ts";
-import type { EngineState, GenerationRequest, ProspectiveRequest, RefusalReason } from "./generation.ts";
+import type {
+  EngineState,
+  GenerationRequest,
+  LatencyTargets,
+  ProspectiveRequest,
+  RefusalReason,
+} from "./generation.ts";
 import { numTokensToCompute, type PromptSize } from "./prompt-size.ts";
 import type { WaitingTotals } from "./waiting-work.ts";
 
@@ -109,26 +115,28 @@ function full(reason: RefusalReason, waitMs: number): GenerationError {
 
 function requireTimely(
   { targets = {} }: ProspectiveRequest,
-  { queueMs, ttftMs, tpotMs, totalMs }: Prediction,
+  prediction: Prediction,
   { maxPredictedWaitMs = Infinity }: AdmissionLimits,
 ): void {
+  const { queueMs, ttftMs, tpotMs, totalMs, alone } = prediction;
   if (queueMs > maxPredictedWaitMs) {
     const message = `The request would wait for about ${seconds(queueMs)} s. Try again later.`;
     const waitMs = queueMs - maxPredictedWaitMs;
     throw new GenerationError("overloaded", message, retryAfterMs(waitMs), "predicted_wait");
   }
-  const lateMs = Math.max(ttftMs - (targets.ttftMs ?? Infinity), totalMs - (targets.totalMs ?? Infinity));
-  const isTooSlow = tpotMs > (targets.tpotMs ?? Infinity);
-  if (lateMs <= 0 && !isTooSlow) return;
-  // Only the queue gets shorter with time: what is late without one will be late again.
-  const canBeMetLater = !isTooSlow && lateMs <= queueMs;
+  if (!misses(targets, prediction)) return;
   const message = `The deadline cannot be met: a first token is expected after ${Math.ceil(ttftMs)} ms, then one every ${tpotMs.toFixed(1)} ms, the last one after ${Math.ceil(totalMs)} ms.`;
-  throw new GenerationError(
-    "deadline_exceeded",
-    message,
-    canBeMetLater ? retryAfterMs(lateMs) : null,
-    "deadline",
-  );
+  // What is late even with the engine to itself will be late again.
+  const retryMs = misses(targets, alone) ? null : retryAfterMs(latenessMs(targets, prediction));
+  throw new GenerationError("deadline_exceeded", message, retryMs, "deadline");
+}
+
+function misses(targets: LatencyTargets, times: ExpectedTimes): boolean {
+  return latenessMs(targets, times) > 0 || times.tpotMs > (targets.tpotMs ?? Infinity);
+}
+
+function latenessMs(targets: LatencyTargets, { ttftMs, totalMs }: ExpectedTimes): number {
+  return Math.max(ttftMs - (targets.ttftMs ?? Infinity), totalMs - (targets.totalMs ?? Infinity));
 }
 
 function seconds(milliseconds: number): string {

@@ -1,4 +1,5 @@
 import type { SequenceRequest } from "../../scheduler/contracts.ts";
+import { dueTime } from "../../scheduler/urgency.ts";
 import type { ChoiceEnd, DeliveredToken, GenerationDelta } from "./generation.ts";
 import type { SequenceOutput } from "./protocol.ts";
 
@@ -66,6 +67,12 @@ export class Choice {
   }
 
   /** What a fresh engine needs to go on where this choice stands. */
+  /** When its first token is due if it arrived at this time. */
+  dueMs(arrivalMs: number): number {
+    const { tokens, firstTokenWithinMs } = this.#request;
+    return dueTime(arrivalMs, tokens.length, firstTokenWithinMs);
+  }
+
   replayRequest(): SequenceRequest {
     const { tokens } = this.#request;
     return {

@@ -1,6 +1,5 @@
 import { Choice, type OutputAssembler } from "./choice.ts";
 import type { GenerationRequest } from "./generation.ts";
-import { patienceOf } from "./latency-targets.ts";
 
 export interface ChoiceParts {
   readonly nextSequenceId: () => string;
@@ -8,12 +7,13 @@ export interface ChoiceParts {
   readonly createAssembler: (request: GenerationRequest) => OutputAssembler;
   /** Exact bytes of a token. */
   readonly pieceOf: (tokenId: number) => Uint8Array;
+  /** Null where the client has all the time. */
+  readonly firstTokenWithinMs: number | null;
 }
 
 /** The n choices of each prompt, prompt by prompt. */
 export function createChoices(request: GenerationRequest, parts: ChoiceParts): Choice[] {
-  const { nextSequenceId, createAssembler, pieceOf } = parts;
-  const firstTokenWithinMs = patienceOf(request.targets ?? {});
+  const { nextSequenceId, createAssembler, pieceOf, firstTokenWithinMs } = parts;
   return request.prompts.flatMap((prompt, promptIndex) =>
     Array.from({ length: request.numChoices }, (_, choiceOfPrompt) => {
       const choiceIndex = promptIndex * request.numChoices + choiceOfPrompt;

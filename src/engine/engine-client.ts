@@ -5,7 +5,7 @@ import { prospectOf, refusalOf, type AdmissionLimits } from "./admission.ts";
 import { createChoices, type ChoiceParts } from "./create-choices.ts";
 import { EngineSupervisor, type SupervisorOptions } from "./engine-supervisor.ts";
 import { engineUnavailable, SnapshotRequests, type EngineSnapshot } from "./engine-snapshot.ts";
-import { Forecaster, meanAgeOfRuns } from "./forecaster.ts";
+import { Forecaster } from "./forecaster.ts";
 import { GenerationError } from "./generation.ts";
 import type {
   Engine,
@@ -17,6 +17,7 @@ import type {
   ProspectiveRequest,
   QueueState,
 } from "./generation.ts";
+import { firstTokenWithin } from "./latency-targets.ts";
 import { NO_STATS } from "./no-stats.ts";
 import type { EngineObserver, FinishedRequest } from "./observer.ts";
 import { sharedBlockSize } from "./prompt-size.ts";
@@ -24,8 +25,9 @@ import type { FromEngine, SequenceOutput } from "./protocol.ts";
 import { QueueReporter } from "./queue-reporter.ts";
 import { RecentPrefixes } from "./recent-prefixes.ts";
 import { SequenceLedger } from "./sequence-ledger.ts";
+import { within } from "./within.ts";
 
-export interface EngineClientOptions extends Omit<ChoiceParts, "nextSequenceId"> {
+export interface EngineClientOptions extends Omit<ChoiceParts, "nextSequenceId" | "firstTokenWithinMs"> {
   readonly limits: AdmissionLimits;
   readonly observer: EngineObserver;
   /** The engine keeps what it has computed for requests that begin alike, also when nothing uses it. */
@@ -64,7 +66,7 @@ export class EngineClient implements Engine, GenerationPort {
     this.#forecaster = new Forecaster(this.#ledger, () => ({
       stats: this.stats(),
       model: this.model,
-      meanRunAgeMs: meanAgeOfRuns(this.#generations, options.now()),
+      nowMs: options.now(),
     }));
     this.#queueReporter = new QueueReporter(this.#ledger, this.#forecaster);
     this.#supervisor = new EngineSupervisor({
@@ -136,7 +138,7 @@ export class EngineClient implements Engine, GenerationPort {
     return {
       ...this.#ledger.waiting.totals,
       oldestMs: oldest === undefined ? 0 : this.#options.now() - oldest.generation.acceptedAtMs,
-      predictedWaitMs: this.#forecaster.totalWaitMs(),
+      predictedWaitMs: this.totalWaitMs(),
     };
   }
 
@@ -157,6 +159,10 @@ export class EngineClient implements Engine, GenerationPort {
     return refusalOf(request, state, this.#options.limits);
   }
 
+  totalWaitMs(): number {
+    return this.#forecaster.totalWaitMs();
+  }
+
   unpin(prefix: PinnedPrefix): void {
     this.#supervisor.post({ unpin: [prefix] });
   }
@@ -174,14 +180,17 @@ export class EngineClient implements Engine, GenerationPort {
   generate(request: GenerationRequest, sink: GenerationSink): Generation {
     const { observer, now, createAssembler, pieceOf } = this.#options;
     const sizes = this.#prefixes.sizesOf(request);
-    const refusal = this.refusalOf(prospectOf(request, sizes));
+    const prospect = prospectOf(request, sizes);
+    const refusal = this.refusalOf(prospect);
     if (refusal !== null) {
       observer.onRefused(refusal.reason ?? refusal.code);
       throw refusal;
     }
     for (const { tokenIds } of request.prompts) this.#prefixes.note(tokenIds, request.cacheSalt);
     const nextSequenceId = (): string => (this.#sequenceCount++).toString(36);
-    const choices = createChoices(request, { nextSequenceId, createAssembler, pieceOf });
+    const { totalMs, ttftMs } = this.forecast(prospect);
+    const firstTokenWithinMs = firstTokenWithin(request.targets ?? {}, totalMs - ttftMs);
+    const choices = createChoices(request, { nextSequenceId, createAssembler, pieceOf, firstTokenWithinMs });
     const generation = new ActiveGeneration({ request, choices, sink, port: this, observer, now });
     this.#generations.add(generation);
     observer.onAccepted();
@@ -197,7 +206,7 @@ export class EngineClient implements Engine, GenerationPort {
   async close(graceMs: number): Promise<void> {
     this.#isClosing = true;
     this.#queueReporter.stop();
-    if (this.#generations.size > 0) await this.#idleWithin(graceMs);
+    if (this.#generations.size > 0) await within(graceMs, this.#whenIdle());
     this.#failAll("shutting_down", "The server is shutting down.");
     await this.#supervisor.stop();
     this.#snapshots.failAll();
@@ -209,11 +218,14 @@ export class EngineClient implements Engine, GenerationPort {
 
   pauseSequences(sequenceIds: readonly string[]): void {
     this.#supervisor.post({ pause: sequenceIds });
-    for (const sequenceId of sequenceIds) this.#ledger.notePaused(sequenceId);
+    const nowMs = this.#options.now();
+    for (const sequenceId of sequenceIds) this.#ledger.notePaused(sequenceId, nowMs);
   }
 
   resumeSequences(sequenceIds: readonly string[]): void {
     this.#supervisor.post({ resume: sequenceIds });
+    const nowMs = this.#options.now();
+    for (const sequenceId of sequenceIds) this.#ledger.noteResumed(sequenceId, nowMs);
   }
 
   onClosed(generation: ActiveGeneration, finished: FinishedRequest): void {
@@ -234,7 +246,7 @@ export class EngineClient implements Engine, GenerationPort {
 
   #onStep(step: Extract<FromEngine, { type: "step" }>): void {
     this.#stats = step.stats;
-    this.#forecaster.noteStep(step.times, step.stats);
+    this.#forecaster.noteStep(step);
     const moment = { nowMs: this.#options.now(), stepMs: step.times.executeMs };
     const gapsMs: number[] = [];
     for (const output of step.outputs) this.#onOutput(output, moment, gapsMs);
@@ -248,7 +260,7 @@ export class EngineClient implements Engine, GenerationPort {
     const entry = this.#ledger.get(output.requestId);
     if (entry === undefined) return;
     const { choice, generation } = entry;
-    if (output.numCachedTokens !== undefined) this.#ledger.noteStarted(output.requestId);
+    if (output.numCachedTokens !== undefined) this.#ledger.noteStarted(output.requestId, moment.nowMs);
     if (output.preempted === true) {
       this.#options.observer.onPreempted();
       this.#ledger.noteInterrupted(output.requestId);
@@ -275,18 +287,13 @@ export class EngineClient implements Engine, GenerationPort {
     );
   }
 
-  #failAll(code: "engine_unavailable" | "shutting_down", message: string): void {
-    for (const generation of this.#generations) generation.fail(new GenerationError(code, message, 1000));
+  async #whenIdle(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onIdle = resolve;
+    });
   }
 
-  async #idleWithin(graceMs: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, graceMs);
-      this.#onIdle = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    this.#onIdle = null;
+  #failAll(code: "engine_unavailable" | "shutting_down", message: string): void {
+    for (const generation of this.#generations) generation.fail(new GenerationError(code, message, 1000));
   }
 }

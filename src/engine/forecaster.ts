@@ -1,17 +1,19 @@
 import type { SchedulerStats } from "../../scheduler/contracts.ts";
-import { QueueModel, type Pace } from "../../scheduler/queue-model.ts";
+import { QueueModel, type ExpectedWork, type Pace } from "../../scheduler/queue-model.ts";
+import { dueTime } from "../../scheduler/urgency.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import type { Forecast, ProspectiveRequest } from "./generation.ts";
+import { patienceOf } from "./latency-targets.ts";
 import type { FinishedRequest } from "./observer.ts";
-import type { StepTimes } from "./protocol.ts";
+import type { FromEngine } from "./protocol.ts";
 import type { SequenceLedger } from "./sequence-ledger.ts";
-import type { WaitingTotals } from "./waiting-work.ts";
+import type { WaitingItem, WaitingTotals } from "./waiting-work.ts";
 
 export interface EngineLoad {
   readonly stats: SchedulerStats;
   /** Null until it is loaded: nothing can be told then. */
   readonly model: ModelInfo | null;
-  readonly meanRunAgeMs: number;
+  readonly nowMs: number;
 }
 
 /** What goes first: sequences that wait for their first row, and before them those that lost theirs. */
@@ -20,13 +22,20 @@ interface Ahead {
   readonly interrupted: WaitingTotals;
 }
 
+/** One that waits, and what its tenant has waiting before it. */
+export interface QueuedWork {
+  readonly item: WaitingItem;
+  readonly maxTokens: number;
+  readonly ownAhead: WaitingTotals;
+}
+
 /** Tells how long requests will take, from how long steps and requests have been taking. */
 export class Forecaster {
   readonly #model = new QueueModel();
-  readonly #ledger: Pick<SequenceLedger, "waiting" | "interrupted">;
+  readonly #ledger: Pick<SequenceLedger, "waiting" | "interrupted" | "runAgesMs">;
   readonly #load: () => EngineLoad;
 
-  constructor(ledger: Pick<SequenceLedger, "waiting" | "interrupted">, load: () => EngineLoad) {
+  constructor(ledger: Pick<SequenceLedger, "waiting" | "interrupted" | "runAgesMs">, load: () => EngineLoad) {
     this.#ledger = ledger;
     this.#load = load;
   }
@@ -36,69 +45,75 @@ export class Forecaster {
     this.#model.expect(pace);
   }
 
-  noteStep(times: StepTimes, stats: SchedulerStats): void {
+  noteStep({
+    times,
+    stats,
+    pace,
+  }: Pick<Extract<FromEngine, { type: "step" }>, "times" | "stats" | "pace">): void {
     this.#model.observeStep(times);
+    this.#model.expect(pace);
     if (stats.numRunning + stats.numWaiting === 0) this.#model.noteIdle();
   }
 
-  noteFinished({ ttftMs, prefillMs, decodeMs, maxNumGeneratedTokens }: FinishedRequest): void {
-    if (ttftMs !== null) this.#model.observeRun(prefillMs + decodeMs, maxNumGeneratedTokens);
+  noteFinished({ ttftMs, prefillMs, decodeMs, pausedMs, maxNumGeneratedTokens }: FinishedRequest): void {
+    if (ttftMs !== null) this.#model.observeRun(prefillMs + decodeMs - pausedMs, maxNumGeneratedTokens);
   }
 
-  /** Of a newcomer or, given what its tenant has waiting before it, of one in the queue. */
-  forecast(request: ProspectiveRequest, ownAhead: WaitingTotals | null = null): Forecast {
-    const { tenantId, priority, numPromptTokens } = request;
-    const { waiting, interrupted } = this.#ledger;
-    return this.#predict(request, {
-      waiting: waiting.ahead({ tenantId, priority, numTokens: numPromptTokens }, ownAhead),
-      interrupted: interrupted.upTo(priority),
-    });
+  /** Of a newcomer. */
+  forecast(request: ProspectiveRequest): Forecast {
+    const { tenantId, priority, numPromptTokens, longestPrompt = numPromptTokens, targets = {} } = request;
+    const withinMs = patienceOf(targets) ?? undefined;
+    const dueMs = dueTime(this.#load().nowMs, longestPrompt, withinMs);
+    const item = { tenantId, priority, numTokens: numPromptTokens, dueMs };
+    const ahead = this.#aheadOf(item, null);
+    return this.#predictor()(request, ahead);
+  }
+
+  /** Tells many at one moment for little more than one. */
+  forQueue(): (work: QueuedWork) => Forecast {
+    const predict = this.#predictor();
+    return ({ item, maxTokens, ownAhead }) =>
+      predict({ numSequences: 1, numPromptTokens: item.numTokens, maxTokens }, this.#aheadOf(item, ownAhead));
   }
 
   /** Until all that waits has started. */
   totalWaitMs(): number {
     const ahead = { waiting: this.#ledger.waiting.totals, interrupted: this.#ledger.interrupted.totals };
     if (ahead.waiting.numSequences === 0) return 0;
-    return this.#predict({ numSequences: 0, numPromptTokens: 0, maxTokens: 0 }, ahead).queueMs;
+    return this.#predictor()({ numSequences: 0, numPromptTokens: 0, maxTokens: 0 }, ahead).queueMs;
   }
 
-  #predict(
-    work: Omit<ProspectiveRequest, "tenantId" | "priority">,
-    { waiting, interrupted }: Ahead,
-  ): Forecast {
-    const { stats, model, meanRunAgeMs } = this.#load();
+  #aheadOf(item: WaitingItem, ownAhead: WaitingTotals | null): Ahead {
+    return {
+      waiting: this.#ledger.waiting.ahead(item, ownAhead),
+      interrupted: this.#ledger.interrupted.upTo(item.priority),
+    };
+  }
+
+  #predictor(): (work: ExpectedWork, ahead: Ahead) => Forecast {
+    const { stats, model, nowMs } = this.#load();
+    const runAgesMs = this.#ledger.runAgesMs(nowMs);
+    const ends = this.#model.endsOf(runAgesMs);
+    // Those that are paused give way to whoever wants their place.
+    const numRunning = Math.min(stats.numRunning, runAgesMs.length);
     const blockSize = model?.kvPool.blockSize ?? 0;
     const { free, cached, used } = stats.blocks;
-    const numAhead = waiting.numSequences + interrupted.numSequences;
-    // The scheduler holds back a block for each sequence that runs by then.
-    const numFreeBlocks = free + cached - stats.numRunning - numAhead;
-    const load = {
-      numAhead,
-      numTokensAhead: waiting.numTokens,
-      numInterrupted: interrupted.numSequences,
-      numInterruptedTokens: interrupted.numTokens,
-      numRunning: stats.numRunning,
-      maxNumSeqs: model?.maxNumSeqs ?? 0,
-      // In slices there is room for whoever has a row.
-      numFreeTokens: model?.kvLayout === "streams" ? Infinity : numFreeBlocks * blockSize,
-      numHeldTokens: used * blockSize,
-      meanRunAgeMs,
+    return (work, { waiting, interrupted }) => {
+      const numAhead = waiting.numSequences + interrupted.numSequences;
+      // The scheduler holds back a block for each sequence that runs by then.
+      const numFreeBlocks = free + cached - numRunning - numAhead;
+      const load = {
+        numAhead,
+        numTokensAhead: waiting.numTokens,
+        numInterruptedTokens: interrupted.numTokens,
+        numRunning,
+        maxNumSeqs: model?.maxNumSeqs ?? 0,
+        // In slices there is room for whoever has a row.
+        numFreeTokens: model?.kvLayout === "streams" ? Infinity : numFreeBlocks * blockSize,
+        numHeldTokens: used * blockSize,
+        ends,
+      };
+      return { ...this.#model.predict(load, work), numAhead };
     };
-    return { ...this.#model.predict(load, work), numAhead };
   }
-}
-
-/** Of those that have had a row; 0 when there is none. */
-export function meanAgeOfRuns(
-  generations: Iterable<{ readonly scheduledAtMs: number | null }>,
-  nowMs: number,
-): number {
-  let totalMs = 0;
-  let numRunning = 0;
-  for (const { scheduledAtMs } of generations) {
-    if (scheduledAtMs === null) continue;
-    totalMs += nowMs - scheduledAtMs;
-    numRunning += 1;
-  }
-  return numRunning === 0 ? 0 : totalMs / numRunning;
 }

@@ -13,6 +13,12 @@ export function patienceOf({ ttftMs, totalMs }: LatencyTargets): number | null {
   return patienceMs === Infinity ? null : patienceMs;
 }
 
+/** How soon a request needs its first token, given how long it will write; null where it has all the time. */
+export function firstTokenWithin({ ttftMs, totalMs }: LatencyTargets, decodeMs: number): number | null {
+  const withinMs = Math.min(ttftMs ?? Infinity, Math.max(0, (totalMs ?? Infinity) - decodeMs));
+  return withinMs === Infinity ? null : withinMs;
+}
+
 /** Whether a finished generation kept its targets; null when it had none. */
 export function metTargets(targets: LatencyTargets, times: MeasuredTimes): boolean | null {
   const { ttftMs, tpotMs, totalMs } = targets;

@@ -19,6 +19,8 @@ export interface FinishedRequest {
   readonly queueMs: number;
   readonly prefillMs: number;
   readonly decodeMs: number;
+  /** Of both, while it waited for its reader. */
+  readonly pausedMs: number;
   readonly e2eMs: number;
   /** Mean gap between tokens after the first; null with fewer than two. */
   readonly tpotMs: number | null;

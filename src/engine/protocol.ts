@@ -74,4 +74,6 @@ export type FromEngine =
       readonly outputs: readonly SequenceOutput[];
       readonly times: StepTimes;
       readonly stats: SchedulerStats;
+      /** Of one request alone, as the engine would work now. */
+      readonly pace: Pace;
     };

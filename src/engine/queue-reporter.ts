@@ -1,14 +1,18 @@
-import type { Forecaster } from "./forecaster.ts";
+import { setImmediate } from "node:timers/promises";
+import type { Forecaster, QueuedWork } from "./forecaster.ts";
 import type { LedgerEntry, SequenceLedger } from "./sequence-ledger.ts";
-import type { WaitingTotals } from "./waiting-work.ts";
+import { laneOf, type WaitingTotals } from "./waiting-work.ts";
 
 const INTERVAL_MS = 1000;
+/** Telling one takes tens of microseconds: so many at once hold nobody up. */
+const MAX_TOLD_AT_ONCE = 100;
 
 /** Tells waiting generations that ask for it where they stand, once a second. */
 export class QueueReporter {
   readonly #ledger: SequenceLedger;
   readonly #forecaster: Forecaster;
   #timer: NodeJS.Timeout | null = null;
+  #isReporting = false;
 
   constructor(ledger: SequenceLedger, forecaster: Forecaster) {
     this.#ledger = ledger;
@@ -17,7 +21,7 @@ export class QueueReporter {
 
   /** Somebody who asks has come. The timer runs only while there is one. */
   start(): void {
-    this.#timer ??= setInterval(() => this.report(), INTERVAL_MS);
+    this.#timer ??= setInterval(() => void this.report(), INTERVAL_MS);
     this.#timer.unref();
   }
 
@@ -26,30 +30,57 @@ export class QueueReporter {
     this.#timer = null;
   }
 
-  /** One pass over the queue, in order of arrival. */
-  report(): void {
-    const ownAhead = new Map<string, WaitingTotals>();
-    let numAsking = 0;
-    for (const entry of this.#ledger.queued()) {
-      const { tenantId, priority } = entry.generation.request;
-      const lane = `${priority}/${tenantId}`;
-      const own = ownAhead.get(lane) ?? { numSequences: 0, numTokens: 0 };
-      if (entry.generation.choices[0] === entry.choice && entry.generation.asksForPlace) {
-        numAsking += 1;
-        this.#tell(entry, own);
-      }
-      ownAhead.set(lane, {
-        numSequences: own.numSequences + 1,
-        numTokens: own.numTokens + entry.numPromptTokens,
-      });
+  /** One pass over the queue. */
+  async report(): Promise<void> {
+    if (this.#isReporting) return;
+    this.#isReporting = true;
+    try {
+      const asking = this.#asking();
+      if (asking.length === 0) this.stop();
+      await tellAll(asking, this.#forecaster.forQueue());
+    } finally {
+      this.#isReporting = false;
     }
-    if (numAsking === 0) this.stop();
   }
 
-  #tell({ generation, numPromptTokens }: LedgerEntry, ownAhead: WaitingTotals): void {
-    const { tenantId, priority, maxTokens } = generation.request;
-    const request = { tenantId, priority, numSequences: 1, numPromptTokens, maxTokens };
-    const { numAhead, ttftMs } = this.#forecaster.forecast(request, ownAhead);
-    generation.tellPlace({ position: numAhead + 1, etaMs: Math.round(ttftMs) });
+  /** Those who ask, and what of their tenants' is due before them. */
+  #asking(): Asking[] {
+    const ownAhead = new Map<string, WaitingTotals>();
+    const asking: Asking[] = [];
+    for (const entry of [...this.#ledger.queued()].sort(compareDue)) {
+      const { waiting: item, generation, choice } = entry;
+      const own = ownAhead.get(laneOf(item)) ?? { numSequences: 0, numTokens: 0 };
+      if (generation.choices[0] === choice && generation.asksForPlace) {
+        asking.push({ entry, work: { item, maxTokens: generation.request.maxTokens, ownAhead: own } });
+      }
+      ownAhead.set(laneOf(item), {
+        numSequences: own.numSequences + 1,
+        numTokens: own.numTokens + item.numTokens,
+      });
+    }
+    return asking;
+  }
+}
+
+interface Asking {
+  readonly entry: LedgerEntry;
+  readonly work: QueuedWork;
+}
+
+/** Ties stay in order of arrival. */
+function compareDue(left: LedgerEntry, right: LedgerEntry): number {
+  return left.waiting.dueMs - right.waiting.dueMs;
+}
+
+async function tellAll(
+  asking: readonly Asking[],
+  forecast: ReturnType<Forecaster["forQueue"]>,
+): Promise<void> {
+  for (const [index, { entry, work }] of asking.entries()) {
+    if (index > 0 && index % MAX_TOLD_AT_ONCE === 0) await setImmediate();
+    // Its turn may have come meanwhile.
+    if (!entry.generation.asksForPlace) continue;
+    const { numAhead, ttftMs } = forecast(work);
+    entry.generation.tellPlace({ position: numAhead + 1, etaMs: Math.round(ttftMs) });
   }
 }

@@ -12,8 +12,11 @@ export interface LedgerEntry {
   readonly numPromptTokens: number;
   /** The engine has it. */
   isSubmitted: boolean;
-  /** It has had rows in any engine: it no longer counts as queued. */
-  hasEverStarted: boolean;
+  /** How it counts while it has never had rows. */
+  readonly waiting: WaitingItem;
+  /** When it got rows for the first time, in any engine, moved by the time that it was paused since; null before. */
+  startedAtMs: number | null;
+  pausedAtMs: number | null;
   /** How it counts while it has to wait for rows again. */
   interruption: WaitingItem | null;
 }
@@ -48,7 +51,16 @@ export class SequenceLedger {
 
   /** Sequences that have never had rows, in order of arrival. */
   *queued(): Iterable<LedgerEntry> {
-    for (const entry of this.#entries.values()) if (!entry.hasEverStarted) yield entry;
+    for (const entry of this.#entries.values()) if (entry.startedAtMs === null) yield entry;
+  }
+
+  /** How long each sequence has been at it that has had rows and is not paused. */
+  runAgesMs(nowMs: number): number[] {
+    const agesMs: number[] = [];
+    for (const { startedAtMs, pausedAtMs } of this.#entries.values()) {
+      if (startedAtMs !== null && pausedAtMs === null) agesMs.push(nowMs - startedAtMs);
+    }
+    return agesMs;
   }
 
   /** Names sequences as their clients know them; those that have ended keep the engine's name. */
@@ -81,12 +93,14 @@ export class SequenceLedger {
       choice,
       generation,
       numPromptTokens,
+      waiting: waitingItem(choice, generation, numPromptTokens),
       isSubmitted: false,
-      hasEverStarted: false,
+      startedAtMs: null,
+      pausedAtMs: null,
       interruption: null,
     };
     this.#entries.set(choice.sequenceId, entry);
-    this.waiting.add(waitingItem(entry));
+    this.waiting.add(entry.waiting);
     if (this.#isConnected && !this.#isolation.isActive) this.#submit([entry]);
   }
 
@@ -95,17 +109,18 @@ export class SequenceLedger {
     const entry = this.#entries.get(sequenceId);
     if (entry === undefined) return;
     this.#entries.delete(sequenceId);
-    this.#dequeue(entry);
+    this.waiting.remove(entry.waiting);
     this.#goOn(entry);
     if (mustAbort && entry.isSubmitted && this.#isConnected) this.#post({ abort: [sequenceId] });
     if (this.#isolation.clear(sequenceId)) this.#submitNext();
   }
 
   /** The sequence has got rows. */
-  noteStarted(sequenceId: string): void {
+  noteStarted(sequenceId: string, nowMs: number): void {
     const entry = this.#entries.get(sequenceId);
     if (entry === undefined) return;
-    this.#dequeue(entry);
+    entry.startedAtMs ??= nowMs;
+    this.waiting.remove(entry.waiting);
     this.#goOn(entry);
   }
 
@@ -116,10 +131,21 @@ export class SequenceLedger {
   }
 
   /** A paused sequence cannot prove itself: it must not hold up the others. */
-  notePaused(sequenceId: string): void {
+  notePaused(sequenceId: string, nowMs: number): void {
     const entry = this.#entries.get(sequenceId);
-    if (entry !== undefined) this.#goOn(entry);
+    if (entry !== undefined) {
+      entry.pausedAtMs ??= nowMs;
+      this.#goOn(entry);
+    }
     if (this.#isolation.clear(sequenceId)) this.#submitNext();
+  }
+
+  noteResumed(sequenceId: string, nowMs: number): void {
+    const entry = this.#entries.get(sequenceId);
+    if (entry === undefined || entry.pausedAtMs === null) return;
+    if (entry.startedAtMs !== null)
+      entry.startedAtMs += nowMs - Math.max(entry.pausedAtMs, entry.startedAtMs);
+    entry.pausedAtMs = null;
   }
 
   noteTokens(sequenceId: string): void {
@@ -146,7 +172,7 @@ export class SequenceLedger {
     if (isSelfInflicted && culprit === null) this.#suspectSubmitted();
     for (const entry of this.#entries.values()) {
       entry.isSubmitted = false;
-      if (entry.hasEverStarted) this.#interrupt(entry);
+      if (entry.startedAtMs !== null) this.#interrupt(entry);
     }
     return culprit;
   }
@@ -183,15 +209,10 @@ export class SequenceLedger {
     });
   }
 
-  #dequeue(entry: LedgerEntry): void {
-    if (entry.hasEverStarted) return;
-    entry.hasEverStarted = true;
-    this.waiting.remove(waitingItem(entry));
-  }
-
   #interrupt(entry: LedgerEntry): void {
     if (entry.interruption !== null || entry.generation.isPaused) return;
-    entry.interruption = waitingItem(entry);
+    const { choice, generation, numPromptTokens } = entry;
+    entry.interruption = waitingItem(choice, generation, numPromptTokens + choice.numGeneratedTokens);
     this.interrupted.add(entry.interruption);
   }
 
@@ -201,7 +222,7 @@ export class SequenceLedger {
   }
 }
 
-function waitingItem({ generation, choice, numPromptTokens }: LedgerEntry): WaitingItem {
+function waitingItem(choice: Choice, generation: ActiveGeneration, numTokens: number): WaitingItem {
   const { tenantId, priority } = generation.request;
-  return { tenantId, priority, numTokens: numPromptTokens + choice.numGeneratedTokens };
+  return { tenantId, priority, numTokens, dueMs: choice.dueMs(generation.acceptedAtMs) };
 }

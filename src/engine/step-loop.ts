@@ -1,7 +1,7 @@
 import type { Batch, SequenceEvent, SequenceRequest } from "../../scheduler/contracts.ts";
 import type { Scheduler } from "../../scheduler/scheduler.ts";
 import type { ModelRunner } from "../../models/model-runner.ts";
-import type { FromEngine, SequenceOutput, ToEngine } from "./protocol.ts";
+import type { FromEngine, SequenceOutput, ToEngine, StepTimes } from "./protocol.ts";
 import { StepHistory } from "./step-history.ts";
 
 export interface StepLoopOptions {
@@ -80,7 +80,7 @@ export class StepLoop {
       numPrefillTokens: isDecode ? 0 : batch.numTokens,
     };
     this.#history.noteCall(times);
-    this.#deliver({ type: "step", outputs: mergeEvents(events), times, stats: this.#scheduler.stats() });
+    this.#deliverStep(mergeEvents(events), times);
   }
 
   #answer(id: number, nowMs: number): void {
@@ -104,8 +104,18 @@ export class StepLoop {
   }
 
   #deliverOutputs(outputs: readonly SequenceOutput[], scheduleMs: number): void {
-    const times = { scheduleMs, executeMs: 0, updateMs: 0, numDecodeRows: 0, numPrefillTokens: 0 };
-    this.#deliver({ type: "step", outputs, times, stats: this.#scheduler.stats() });
+    this.#deliverStep(outputs, {
+      scheduleMs,
+      executeMs: 0,
+      updateMs: 0,
+      numDecodeRows: 0,
+      numPrefillTokens: 0,
+    });
+  }
+
+  #deliverStep(outputs: readonly SequenceOutput[], times: StepTimes): void {
+    const stats = this.#scheduler.stats();
+    this.#deliver({ type: "step", outputs, times, stats, pace: this.#scheduler.pace() });
   }
 }
 

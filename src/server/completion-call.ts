@@ -1,4 +1,5 @@
 import type { Generation, GenerationRequest, LatencyTargets, Prompt } from "../engine/generation.ts";
+import { boundPriority } from "../../scheduler/urgency.ts";
 import { TextPoolBusyError } from "../text-pool/text-pool-error.ts";
 import { requestAborted } from "./api-error.ts";
 import { cacheSaltOf } from "./cache-salt.ts";
@@ -8,6 +9,7 @@ import type { Admission, AdmittedCall } from "./admission.ts";
 import type { CompletionFormat } from "./openai/completion-format.ts";
 import { boundOutput, refuseOverlongText } from "./openai/context-limit.ts";
 import type { ParsedCompletion } from "./openai/endpoint.ts";
+import { shareHolder } from "./share-holder.ts";
 
 /** Who asks, as the transport found out. */
 export interface Caller {
@@ -133,17 +135,11 @@ export class CompletionCall implements AdmittedCall {
       stopStrings: options.stopStrings,
       includeStopString: options.includeStopString,
       continuesText: parsed.continuesText,
-      priority: caller.priority ?? options.priority,
-      tenantId: this.#shareHolder(),
+      priority: boundPriority(caller.priority ?? options.priority),
+      tenantId: shareHolder(caller, options.user),
       targets: { ...caller.targets, ...options.targets },
       cacheSalt: cacheSaltOf(caller.tenantId, options.cacheSalt),
     };
-  }
-
-  /** Whose share of the machine the request takes: the key's, else of whom it is made for. */
-  #shareHolder(): string {
-    const { caller, parsed } = this.#options;
-    return caller.tenantId || (caller.fairnessId ?? parsed.options.user);
   }
 
   #toFormat(prompts: readonly Prompt[]): CompletionFormat {

@@ -271,8 +271,9 @@ describe("EngineClient", () => {
     const sinks = Array.from({ length: 8 }, (_, index) =>
       run(client, { prompts: [{ tokenIds: createPrompt(index) }], maxTokens: 500 }),
     );
-    const { numAhead } = client.forecast(createProspect());
-    assert.equal(numAhead, 8);
+    const behind = createProspect({ prompts: [{ tokenIds: createPrompt(9, 50) }] });
+    assert.equal(client.forecast(behind).numAhead, 8);
+    assert.equal(client.forecast(createProspect()).numAhead, 0, "a short prompt is due before them");
     let mostAhead = 0;
     const watch = setInterval(() => {
       if (client.queue().numSequences > 0) return;

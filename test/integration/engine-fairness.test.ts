@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { EngineClient } from "../../src/engine/engine-client.ts";
 import { GenerationError, type GenerationRequest, type QueuePlace } from "../../src/engine/generation.ts";
 import {
   CountingObserver,
   createAssembler,
   createGenerationRequest,
+  createProspect,
   pieceOf,
   RecordingSink,
 } from "../support/engine-builders.ts";
@@ -117,6 +119,7 @@ describe("Deadlines", () => {
     client.generate(createGenerationRequest({ prompts: prompt(99), targets: { ttftMs: 30 } }), sink);
     await sink.done;
     assert.equal(sink.error?.code, "deadline_exceeded");
+    assert.ok(sink.error.retryAfterMs! >= 1000, "a queue gets shorter");
     assert.deepEqual(observer.refusals, ["deadline"]);
     assert.deepEqual(
       observer.finished.map(({ metTargets }) => metTargets),
@@ -133,6 +136,7 @@ describe("Deadlines", () => {
     await sink.done;
     assert.equal(sink.error?.code, "deadline_exceeded");
     assert.match(sink.error?.message ?? "", /before its end/);
+    assert.equal(sink.error?.retryAfterMs, null, "it would take as long again");
     assert.ok(observer.finished[0]!.numGeneratedTokens > 0);
     assert.equal(observer.finished[0]!.metTargets, false);
     assert.deepEqual(observer.refusals, [], "it was let in");
@@ -160,6 +164,41 @@ describe("Deadlines", () => {
       () => client.generate(createGenerationRequest({ prompts: prompt(99), targets }), new RecordingSink()),
       (error) => error instanceof GenerationError && error.code === "deadline_exceeded",
     );
+  });
+
+  it("are judged by the pace of the engine alone once the load is over", async () => {
+    const { client } = await startClient(2);
+    const generateAll = async (numStreams: number, tpotMs?: number): Promise<void> => {
+      const sinks = Array.from({ length: numStreams }, () => new RecordingSink());
+      const targets = tpotMs === undefined ? {} : { tpotMs };
+      for (const [index, sink] of sinks.entries())
+        client.generate(createGenerationRequest({ prompts: prompt(index), maxTokens: 40, targets }), sink);
+      await Promise.all(sinks.map(({ done }) => done));
+    };
+    await generateAll(1);
+    const alone = client.forecast(createProspect()).tpotMs;
+    await generateAll(4 * MAX_NUM_SEQS);
+    await eventually(() => Promise.resolve(client.stats().numRunning + client.stats().numWaiting === 0));
+    const { tpotMs, ttftMs, alone: expected } = client.forecast(createProspect());
+    assert.deepEqual([tpotMs, ttftMs], [expected.tpotMs, expected.ttftMs]);
+    await generateAll(1, 3 * Math.max(alone, tpotMs));
+  });
+
+  it("are not put off by generations that wait for their readers", async () => {
+    const { client } = await startClient(1);
+    const generations = Array.from({ length: MAX_NUM_SEQS }, (_, index) =>
+      client.generate(
+        createGenerationRequest({ prompts: prompt(index), maxTokens: 2000 }),
+        new RecordingSink(),
+      ),
+    );
+    await eventually(() => Promise.resolve(client.stats().numRunning === MAX_NUM_SEQS));
+    await sleep(100);
+    assert.ok(client.forecast(createProspect()).queueMs > 0);
+    for (const generation of generations) generation.pause();
+    assert.equal(client.forecast(createProspect()).queueMs, 0);
+    generations[0]!.resume();
+    assert.equal(client.forecast(createProspect()).queueMs, 0, "the others still leave their rows");
   });
 
   it("are met or not by what was measured", async () => {

@@ -32,8 +32,9 @@ describe("What a request says about its turn", () => {
       [{ body: { priority: 3 } }, 3],
       [{ body: { priority: 3 }, headers: { "x-vllm-priority": "-2" } }, -2],
       [{ headers: { "x-headway-priority": "5", "x-vllm-priority": "-2" } }, 5],
-      [{ headers: { "x-headway-priority": "+9223372036854775807" } }, 2 ** 63],
-      [{ headers: { "x-headway-priority": "-9223372036854775808" } }, -(2 ** 63)],
+      [{ headers: { "x-headway-priority": "+9223372036854775807" } }, 100],
+      [{ headers: { "x-headway-priority": "-9223372036854775808" } }, -100],
+      [{ body: { priority: -101 } }, -100],
     ];
     for (const [sent, priority] of cases) assert.equal((await post(t, sent)).received?.priority, priority);
   });
@@ -48,6 +49,15 @@ describe("What a request says about its turn", () => {
     assert.equal((await post(t, { body, headers: own })).received?.tenantId, "own");
     const keyed = await post(t, { body, headers: { ...own, "x-api-key": "secret" }, apiKeys: ["secret"] });
     assert.match(keyed.received?.tenantId ?? "", /^[0-9a-f]{32}$/);
+  });
+
+  test("a long name is kept as a digest of its own", async (t) => {
+    const [left, right] = ["a", "b"].map((end) => `${"x".repeat(100_000)}${end}`);
+    const holderOf = async (sent: Sent): Promise<string> => (await post(t, sent)).received?.tenantId ?? "";
+    const digests = [await holderOf({ body: { user: left } }), await holderOf({ body: { user: right } })];
+    assert.notEqual(digests[0], digests[1]);
+    for (const digest of digests) assert.match(digest, /^[\w-]{43}$/);
+    assert.equal(await holderOf({ headers: { "x-headway-tenant": "n".repeat(256) } }), "n".repeat(256));
   });
 
   test("a name that anybody may use opens no other's cached prompts, nor closes one's own", async (t) => {
@@ -133,6 +143,19 @@ describe("GET /capacity tells whether a request would be let in", () => {
     server.engine.step();
     await Promise.all(held);
     assert.equal(server.engine.received.length, 2);
+  });
+
+  test("what the request itself could not ask for is refused by the same name", async (t) => {
+    const { app } = await createTestServer(t);
+    const paramOf = async (query: string): Promise<string> => {
+      const answer = await app.inject({ url: `/capacity?${query}` });
+      assert.equal(answer.statusCode, 400);
+      return answer.json<{ error: { param: string } }>().error.param;
+    };
+    assert.equal(await paramOf("prompt_tokens=10&deadline_ms=86400001"), "deadline_ms");
+    assert.equal(await paramOf("prompt_tokens=10&max_tokens=9999999"), "max_tokens");
+    assert.equal(await paramOf("prompt_tokens=9999999"), "prompt_tokens");
+    assert.equal(await paramOf("max_tokens=zz"), "max_tokens");
   });
 
   test("more choices than any request may have", async (t) => {

@@ -106,7 +106,9 @@ export class FakeEngine implements Engine {
   }
 
   forecast(): Forecast {
-    return { numAhead: this.stats().numWaiting, queueMs: 2000, ttftMs: 2100, tpotMs: 10, totalMs: 3000 };
+    const alone = { ttftMs: 100, tpotMs: 10, totalMs: 1000 };
+    const times = { queueMs: 2000, ttftMs: 2100, tpotMs: 10, totalMs: 3000 };
+    return { numAhead: this.stats().numWaiting, ...times, alone };
   }
 
   refusalOf(): GenerationError | null {

@@ -59,7 +59,13 @@ describe("admit", () => {
     queue: { numSequences: 3, numTokens: 100 },
     tenantQueue: { numSequences: 3, numTokens: 100 },
     numStarted: 1,
-    prediction: { queueMs: 0, ttftMs: 0, tpotMs: 0, totalMs: 0 },
+    prediction: {
+      queueMs: 0,
+      ttftMs: 0,
+      tpotMs: 0,
+      totalMs: 0,
+      alone: { ttftMs: 0, tpotMs: 0, totalMs: 0 },
+    },
   };
   const limits = { maxQueuedSequences: 4, maxQueuedTokens: 110 };
   const codeOf = (run: () => void): string | null => {
@@ -147,7 +153,8 @@ describe("admit", () => {
 
   it("names the bound that a request would cross, per tenant, by wait and by deadline", () => {
     const refusalOf = (overrides: Partial<GenerationRequest>, bounds: Partial<AdmissionLimits>) => {
-      const prediction = { queueMs: 5000, ttftMs: 6000, tpotMs: 100, totalMs: 9000 };
+      const alone = { ttftMs: 1000, tpotMs: 50, totalMs: 4000 };
+      const prediction = { queueMs: 5000, ttftMs: 6000, tpotMs: 100, totalMs: 9000, alone };
       try {
         admit(createProspect(overrides), { ...state, prediction }, { ...limits, ...bounds });
         return null;
@@ -163,13 +170,10 @@ describe("admit", () => {
       const refusal = refusalOf({ targets }, {});
       assert.deepEqual(refusal, ["deadline_exceeded", "deadline", 2000]);
     }
-    // Without a queue it would take 1000 ms to the first token, 4000 ms to the last.
-    for (const targets of [
-      { ttftMs: 999 },
-      { totalMs: 3999 },
-      { tpotMs: 99 },
-      { ttftMs: 4000, tpotMs: 99 },
-    ]) {
+    const busy = refusalOf({ targets: { tpotMs: 99 } }, {});
+    assert.deepEqual(busy, ["deadline_exceeded", "deadline", 1000], "others make its tokens slow");
+    const aloneTooSlow = [{ ttftMs: 999 }, { totalMs: 3999 }, { tpotMs: 49 }, { ttftMs: 4000, tpotMs: 49 }];
+    for (const targets of aloneTooSlow) {
       const refusal = refusalOf({ targets }, {});
       assert.deepEqual(refusal, ["deadline_exceeded", "deadline", null], "it would be late again");
     }

@@ -14,15 +14,13 @@ const fairnessHeaders = [
 const ttftHeaders = ["x-llm-d-slo-ttft-ms", "x-slo-ttft-ms"];
 const tpotHeaders = ["x-llm-d-slo-tpot-ms", "x-slo-tpot-ms"];
 
-const maxFairnessIdLength = 256;
-
 /** Who asks, from the headers and the key. Throws ApiError. */
 export function callerOf(request: FastifyRequest): Caller {
   return {
     requestId: request.id,
     tenantId: request.tenantId,
     priority: priorityOf(request),
-    fairnessId: firstHeader(request, fairnessHeaders)?.value.slice(0, maxFairnessIdLength) ?? null,
+    fairnessId: firstHeader(request, fairnessHeaders)?.value ?? null,
     targets: targetsOf(request),
   };
 }

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import { Type } from "typebox";
 import type { Forecast, ProspectiveRequest } from "../../engine/generation.ts";
 import { numTokensToCompute, promptSize, sharedBlockSize } from "../../engine/prompt-size.ts";
+import { boundPriority } from "../../../scheduler/urgency.ts";
 import { type ApiError, contextLengthExceeded } from "../api-error.ts";
 import { capacityReport } from "../capacity.ts";
 import type { AppDependencies } from "../dependencies.ts";
@@ -10,6 +11,7 @@ import { callerOf } from "../http/caller.ts";
 import { wholeNumberOf } from "../http/query-numbers.ts";
 import { schedulerReport } from "../scheduler-report.ts";
 import { requireServable } from "../servable.ts";
+import { shareHolder } from "../share-holder.ts";
 import { maxDeadlineMs } from "../schemas/generation-fields.ts";
 import type { ServerContext } from "../server-context.ts";
 
@@ -56,18 +58,20 @@ export function registerCapacityRoutes(app: FastifyInstance, context: ServerCont
 function prospectOf(request: FastifyRequest, { engine, config }: AppDependencies): ProspectiveRequest | null {
   const model = requireServable(engine);
   const { maxModelLen } = model;
-  const promptTokens = wholeNumberOf(request, "prompt_tokens", 1);
-  if (promptTokens === null) return null;
-  const numSequences = wholeNumberOf(request, "n", 1) ?? 1;
-  const room = maxModelLen - promptTokens;
-  const maxTokens = wholeNumberOf(request, "max_tokens", 0) ?? Math.min(room, config.defaultMaxTokens);
-  if (maxTokens > room || room < 1) throw tooLong(promptTokens, maxModelLen);
-  const totalMs = wholeNumberOf(request, "deadline_ms", 1);
+  const promptTokens = wholeNumberOf(request, "prompt_tokens", { minimum: 1 });
+  const numSequences = wholeNumberOf(request, "n", { minimum: 1 }) ?? 1;
+  const askedTokens = wholeNumberOf(request, "max_tokens", { minimum: 0 });
+  const totalMs = wholeNumberOf(request, "deadline_ms", { minimum: 1, maximum: maxDeadlineMs });
   const caller = callerOf(request);
+  if (promptTokens === null) return null;
+  const room = maxModelLen - promptTokens;
+  const maxTokens = askedTokens ?? Math.min(room, config.defaultMaxTokens);
+  if (room < 1) throw tooLong("prompt_tokens", promptTokens, maxModelLen);
+  if (maxTokens > room) throw tooLong("max_tokens", promptTokens, maxModelLen);
   const size = promptSize(promptTokens, 0, sharedBlockSize(model));
   return {
-    tenantId: caller.tenantId || (caller.fairnessId ?? ""),
-    priority: caller.priority ?? 0,
+    tenantId: shareHolder(caller),
+    priority: boundPriority(caller.priority ?? 0),
     numSequences,
     numPromptTokens: numTokensToCompute([size], numSequences),
     longestPrompt: promptTokens,
@@ -94,7 +98,7 @@ function admissionReport(refusal: ApiError | null) {
   return { accepted: false, status: refusal.status, headers, ...refusal.toBody() };
 }
 
-function tooLong(numPromptTokens: number, maxModelLen: number) {
+function tooLong(param: string, numPromptTokens: number, maxModelLen: number) {
   const message = `The context holds ${maxModelLen} tokens, output included.`;
-  return contextLengthExceeded(message, { param: "prompt_tokens", numPromptTokens, maxModelLen });
+  return contextLengthExceeded(message, { param, numPromptTokens, maxModelLen });
 }

@@ -1,18 +1,19 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { QueueModel, type QueueLoad } from "../../../scheduler/queue-model.ts";
+import { RunEnds } from "../../../scheduler/run-ends.ts";
 
 const idle: QueueLoad = {
   numAhead: 0,
   numTokensAhead: 0,
-  numInterrupted: 0,
   numInterruptedTokens: 0,
   numRunning: 0,
   maxNumSeqs: 4,
   numFreeTokens: 10_000,
   numHeldTokens: 0,
-  meanRunAgeMs: 0,
+  ends: new RunEnds([], 0),
 };
+const busy: QueueLoad = { ...idle, numRunning: 1, ends: new RunEnds([100], 1000) };
 const work = { numSequences: 1, numPromptTokens: 100, maxTokens: 1000 };
 
 const call = { scheduleMs: 1, executeMs: 18, updateMs: 1 };
@@ -33,22 +34,33 @@ function trained(): QueueModel {
 describe("QueueModel", () => {
   test("predicts no wait before it has seen anything", () => {
     const prediction = new QueueModel().predict({ ...idle, numAhead: 99, numTokensAhead: 9999 }, work);
-    assert.deepEqual(prediction, { queueMs: 0, ttftMs: 0, tpotMs: 0, totalMs: 0 });
+    const alone = { ttftMs: 0, tpotMs: 0, totalMs: 0 };
+    assert.deepEqual(prediction, { queueMs: 0, ...alone, alone });
   });
 
   test("goes by what was measured beforehand until it sees the engine work", () => {
     const model = new QueueModel();
     model.expect({ promptTokenMs: 2, tokenGapMs: 7 });
-    const { ttftMs, tpotMs } = model.predict({ ...idle, numTokensAhead: 50 }, work);
+    const { ttftMs, tpotMs } = model.predict({ ...busy, numTokensAhead: 50 }, work);
     assert.deepEqual([ttftMs, tpotMs], [300, 7]);
     const known = trained();
-    const before = known.predict(idle, work);
+    const before = known.predict(busy, work);
     known.expect({ promptTokenMs: 2, tokenGapMs: 7 });
-    assert.deepEqual(known.predict(idle, work), before);
+    assert.deepEqual({ ...known.predict(busy, work), alone: before.alone }, before);
+  });
+
+  test("forgets the load that is over: idle it works at its own pace", () => {
+    const model = trained();
+    model.expect({ promptTokenMs: 2, tokenGapMs: 7 });
+    const { alone, ...times } = model.predict(idle, work);
+    assert.deepEqual(times, { queueMs: 0, ...alone });
+    assert.deepEqual([alone.ttftMs, alone.tpotMs, Math.round(alone.totalMs)], [200, 7, 200 + 49 * 7]);
+    assert.deepEqual(model.predict(busy, work).alone, alone, "and tells so while it is busy");
+    assert.ok(model.predict(busy, work).ttftMs > 390);
   });
 
   test("a prompt token costs its share of the whole step, a gap between tokens is the step", () => {
-    const { queueMs, ttftMs, tpotMs, totalMs } = trained().predict(idle, work);
+    const { queueMs, ttftMs, tpotMs, totalMs } = trained().predict(busy, work);
     assert.deepEqual([queueMs, Math.round(ttftMs), Math.round(tpotMs)], [0, 400, 40]);
     assert.equal(Math.round(totalMs), 400 + 49 * 40, "as long as answers usually are, not as they may be");
   });
@@ -58,16 +70,19 @@ describe("QueueModel", () => {
     const queueMs = (load: Partial<QueueLoad>): number =>
       Math.round(model.predict({ ...idle, ...load }, work).queueMs);
     assert.equal(queueMs({ numAhead: 2, numTokensAhead: 300 }), 1200);
-    assert.equal(queueMs({ numRunning: 3 }), 0, "a row is free");
-    assert.equal(queueMs({ numRunning: 4 }), 250, "one of four rows");
-    assert.equal(queueMs({ numRunning: 4, numAhead: 7 }), 2000);
-    assert.equal(queueMs({ numRunning: 2, numFreeTokens: 0, numHeldTokens: 50 }), 1000);
+    const ends = model.endsOf([100, 350, 600, 850]);
+    assert.equal(queueMs({ numRunning: 3, ends }), 0, "a row is free");
+    assert.equal(queueMs({ numRunning: 4, ends }), 150, "the first of four rows");
+    assert.equal(queueMs({ numRunning: 4, ends, numAhead: 7 }), 900 + 1000, "the second round of the last");
+    const two = { numRunning: 2, ends: model.endsOf([200, 200]) };
+    assert.equal(queueMs({ ...two, numFreeTokens: 0, numHeldTokens: 50 }), 800, "both must end");
   });
 
   test("memory comes back a run at a time, and those that go first grow into it", () => {
     const model = trained();
     // Each of four runs gives 200 tokens back when it ends, half an answer of 50 included, one every 250 ms.
-    const short = { ...idle, maxNumSeqs: 99, numRunning: 4, numFreeTokens: 99, numHeldTokens: 700 };
+    const ends = model.endsOf([0, 250, 500, 750]);
+    const short = { ...idle, maxNumSeqs: 99, numRunning: 4, ends, numFreeTokens: 99, numHeldTokens: 700 };
     const queueMs = (load: Partial<QueueLoad>): number =>
       Math.round(model.predict({ ...short, ...load }, work).queueMs);
     assert.equal(queueMs({ numFreeTokens: 100 }), 0);
@@ -77,25 +92,25 @@ describe("QueueModel", () => {
       250,
       "what is held back for the growth of others is not free",
     );
-    const interrupted = { numAhead: 4, numInterrupted: 4, numInterruptedTokens: 700 };
-    assert.equal(queueMs({ ...interrupted, numFreeTokens: 0 }), 625, "twice as many are under way");
-    assert.equal(queueMs({ numAhead: 4, numTokensAhead: 20, numFreeTokens: -40 }), 450);
+    const interrupted = { numAhead: 4, numInterruptedTokens: 700 };
+    assert.equal(queueMs({ ...interrupted, numFreeTokens: 0 }), 1250, "five must end");
+    assert.equal(queueMs({ numAhead: 4, numTokensAhead: 20, numFreeTokens: -40 }), 500);
     assert.equal(queueMs({ ...interrupted, numFreeTokens: Infinity }), 0);
   });
 
   test("what runs is evidence too, before the first end and when it outlasts those that ended", () => {
-    const load = { ...idle, numRunning: 4, numAhead: 7, meanRunAgeMs: 3000 };
-    for (const model of [new QueueModel(), trained()]) {
-      assert.equal(Math.round(model.predict(load, work).queueMs), 6000);
-    }
-    assert.equal(Math.round(trained().predict({ ...load, meanRunAgeMs: 10 }, work).queueMs), 2000);
+    const untilMs = (model: QueueModel, ageMs: number): number =>
+      model.endsOf([ageMs, ageMs, ageMs, ageMs]).untilMs(8);
+    assert.equal(untilMs(new QueueModel(), 3000), 3000 + 3000, "as long again");
+    assert.equal(Math.round(untilMs(trained(), 3000)), 2000 + 3000, "as long as it is late");
+    assert.equal(Math.round(untilMs(trained(), 10)), 990 + 1000);
   });
 
   test("what the cache leaves of prompts does not make the tokens of others dear", () => {
     const model = trained();
-    const before = model.predict(idle, work).ttftMs;
+    const before = model.predict(busy, work).ttftMs;
     for (let count = 0; count < 100; count += 1) model.observeStep({ ...prefill, numPrefillTokens: 2 });
-    assert.equal(model.predict(idle, work).ttftMs, before);
+    assert.equal(model.predict(busy, work).ttftMs, before);
   });
 
   test("a pause in the work is no part of a step", () => {
@@ -103,13 +118,13 @@ describe("QueueModel", () => {
     model.observeStep(decode);
     model.noteIdle();
     model.observeStep(prefill);
-    const { ttftMs, tpotMs } = model.predict(idle, work);
+    const { ttftMs, tpotMs } = model.predict(busy, work);
     assert.deepEqual([ttftMs, tpotMs], [200, 20]);
   });
 
   test("follows a change", () => {
     const model = trained();
     for (let count = 0; count < 100; count += 1) model.observeStep({ ...decode, executeMs: 98 });
-    assert.ok(model.predict(idle, work).tpotMs > 95);
+    assert.ok(model.predict(busy, work).tpotMs > 95);
   });
 });

@@ -21,6 +21,7 @@ const finished = (overrides: Partial<FinishedRequest> = {}): FinishedRequest => 
   queueMs: 10,
   prefillMs: 30,
   decodeMs: 60,
+  pausedMs: 0,
   e2eMs: 100,
   tpotMs: 15,
   ...overrides,
