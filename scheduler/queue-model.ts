@@ -80,11 +80,15 @@ export class QueueModel {
   readonly #outputLength = new DecayedRatio();
   /** Of the latest decode call: the prefill call after it belongs to the same step. */
   #decodeMs = 0;
-  #ownPace: Pace = { promptTokenMs: 0, tokenGapMs: 0 };
+  /** Of steps with nothing but one prompt or one row. */
+  readonly #lonePromptTokenMs = new DecayedRatio();
+  readonly #loneTokenGapMs = new DecayedRatio();
+  #numDecodeRows = 0;
+  #expected: Pace = { promptTokenMs: 0, tokenGapMs: 0 };
 
   /** What the engine has just said of itself; where it is known from its work, this holds for when it has none. */
   expect(pace: Pace): void {
-    this.#ownPace = pace;
+    this.#expected = pace;
     const { promptTokenMs, tokenGapMs } = pace;
     if (this.#promptTokenMs.value === 0) {
       this.#promptTokenMs.observe(promptTokenMs * SEED_TOKENS, SEED_TOKENS);
@@ -97,9 +101,11 @@ export class QueueModel {
     if (step.numDecodeRows > 0) {
       this.#closeStep(0);
       this.#decodeMs = callMs;
+      this.#numDecodeRows = step.numDecodeRows;
     } else if (step.numPrefillTokens > 0) {
       if (step.numPrefillTokens >= MIN_CHUNK_TOKENS) {
         this.#promptTokenMs.observe(this.#decodeMs + callMs, step.numPrefillTokens);
+        if (this.#decodeMs === 0) this.#lonePromptTokenMs.observe(callMs, step.numPrefillTokens);
       }
       this.#closeStep(callMs);
     }
@@ -123,12 +129,21 @@ export class QueueModel {
 
   predict(load: QueueLoad, work: ExpectedWork): Prediction {
     const { maxNumSeqs, numRunning, numAhead, numTokensAhead } = load;
-    const pace = numRunning + numAhead === 0 ? this.#ownPace : this.#pace;
+    const pace = numRunning + numAhead === 0 ? this.#lonePace : this.#pace;
     const numSeatless = numAhead + work.numSequences - Math.max(0, maxNumSeqs - numRunning);
     const numEnds = Math.max(numSeatless, this.#numEndsNeeded(load, work));
     const queueMs = Math.max(numTokensAhead * pace.promptTokenMs, load.ends.untilMs(numEnds));
-    const alone = this.#expectedTimes(0, this.#ownPace, work);
+    const alone = this.#expectedTimes(0, this.#lonePace, work);
     return { queueMs, ...this.#expectedTimes(queueMs, pace, work), alone };
+  }
+
+  /** The better of what it says and what was seen: the one may be misled by load, the other be old. */
+  get #lonePace(): Pace {
+    const { promptTokenMs, tokenGapMs } = this.#expected;
+    return {
+      promptTokenMs: Math.min(promptTokenMs, this.#lonePromptTokenMs.value || Infinity),
+      tokenGapMs: Math.min(tokenGapMs, this.#loneTokenGapMs.value || Infinity),
+    };
   }
 
   get #pace(): Pace {
@@ -157,6 +172,8 @@ export class QueueModel {
   /** The gap between two tokens is as long as the whole step. */
   #closeStep(prefillMs: number): void {
     if (this.#decodeMs > 0) this.#tokenGapMs.observe(this.#decodeMs + prefillMs, 1);
+    if (this.#numDecodeRows === 1 && prefillMs === 0) this.#loneTokenGapMs.observe(this.#decodeMs, 1);
+    this.#numDecodeRows = 0;
     this.#decodeMs = 0;
   }
 }

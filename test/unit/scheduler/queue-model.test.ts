@@ -113,6 +113,21 @@ describe("QueueModel", () => {
     assert.equal(model.predict(busy, work).ttftMs, before);
   });
 
+  test("remembers how fast one request alone was, whatever the engine makes of its load", () => {
+    const model = trained();
+    for (let count = 0; count < 5; count += 1)
+      model.observeStep({ ...decode, executeMs: 3, numDecodeRows: 1 });
+    model.noteIdle();
+    model.observeStep({ ...prefill, executeMs: 8 });
+    for (let count = 0; count < 500; count += 1) {
+      model.observeStep(decode);
+      model.observeStep(prefill);
+    }
+    model.expect({ promptTokenMs: 30, tokenGapMs: 60 });
+    const { ttftMs, tpotMs } = model.predict(idle, work);
+    assert.deepEqual([Math.round(ttftMs), Math.round(tpotMs)], [100, 5]);
+  });
+
   test("a pause in the work is no part of a step", () => {
     const model = new QueueModel();
     model.observeStep(decode);
