@@ -12,7 +12,7 @@ export function factsReport(model: ResolvedModel, facts: GgufFacts): string {
   const template = facts.chatTemplate ?? "none: a base model; give one with --chat-template";
   return [
     formatColumns(factRows(model, facts)),
-    `\nMemory plan on this machine, on the CPU with default settings:\n${describePlan(facts)}`,
+    `\nMemory plan on this machine, on the CPU with default settings and one pool for all rows:\n${describePlan(facts)}`,
     `\nChat template:\n${stripControls(template)}`,
   ].join("\n");
 }

@@ -10,7 +10,7 @@ import { chatEndpoint } from "../openai/chat-endpoint.ts";
 import { textEndpoint } from "../openai/text-endpoint.ts";
 import type { ServerContext } from "../server-context.ts";
 import { WebSocketChannel } from "./channel.ts";
-import { errorFrame, parseClientFrame } from "./frames.ts";
+import { errorFrame, parseClientFrame, startIdOf } from "./frames.ts";
 import type { CancelFrame, CreditFrame, ServerFrame, StartFrame } from "./frames.ts";
 
 export interface WebSocketConnectionOptions {
@@ -51,16 +51,24 @@ export class WebSocketConnection {
 
   /** Takes one message. A bad one is answered with an error frame and harms nothing else. */
   onMessage(data: RawData, isBinary: boolean): void {
+    let json: unknown = null;
     try {
       if (isBinary) throw new ApiError("Frames must be text.", { status: 400, code: "invalid_json" });
-      const frame = parseClientFrame(parseJsonBody(data as Buffer));
+      json = parseJsonBody(data as Buffer);
+      const frame = parseClientFrame(json);
       if (frame.type === "start") void this.#start(frame);
       else if (frame.type === "cancel") this.#cancel(frame);
       else if (frame.type === "credit") this.#addCredits(frame);
       else this.#send({ type: "pong" });
     } catch (error) {
-      this.#send(errorFrame(null, toApiError(error)));
+      this.#send(errorFrame(this.#refusedStart(json), toApiError(error)));
     }
+  }
+
+  /** The id of the generation that a bad frame was to start; it is over before it began. */
+  #refusedStart(json: unknown): string | null {
+    const id = startIdOf(json);
+    return id !== null && this.#channels.has(id) ? null : id;
   }
 
   /** The socket is gone: ends every generation. */

@@ -7,7 +7,8 @@ import { isRecord } from "../schemas/record.ts";
 
 /** The protocol of GET /v1/ws; docs/websocket.md describes it for clients. */
 
-const id = Type.String({ minLength: 1, maxLength: 128 });
+const MAX_ID_LENGTH = 128;
+const id = Type.String({ minLength: 1, maxLength: MAX_ID_LENGTH });
 const credits = Type.Integer({ minimum: 1, maximum: 1_000_000 });
 
 const clientFrameSchemas = {
@@ -62,6 +63,12 @@ export function parseClientFrame(json: unknown): ClientFrame {
     throw new ApiError(message, { status: 400, code: "unknown_frame_type", param: "type" });
   }
   return check(json);
+}
+
+/** Of a start frame that may be wrong otherwise; null when there is none to answer with. */
+export function startIdOf(json: unknown): string | null {
+  if (!isRecord(json) || json["type"] !== "start" || typeof json["id"] !== "string") return null;
+  return json["id"].length > 0 && json["id"].length <= MAX_ID_LENGTH ? json["id"] : null;
 }
 
 export function errorFrame(frameId: string | null, error: ApiError): ErrorFrame {
