@@ -9,7 +9,8 @@ export interface AdmissionRequest {
   readonly useCachedPrefix: boolean;
   /** Blocks that must stay free or evictable afterwards, as room for others to grow. */
   readonly numReserveBlocks: number;
-  readonly pin?: PrefixPin | null;
+  /** Each from the first token on. */
+  readonly pins?: readonly PrefixPin[];
 }
 
 export interface Admission {

@@ -16,7 +16,7 @@ export interface BlockTable {
   readonly blocks: Block[];
   /** Content identities of the leading blocks. */
   readonly path: PrefixNode[];
-  /** Pins the nodes of the path as it grows. */
-  readonly pin: PrefixPin | null;
+  /** Pin the nodes of the path as it grows. */
+  readonly pins: readonly PrefixPin[];
   kind: HolderKind;
 }

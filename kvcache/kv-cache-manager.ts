@@ -116,18 +116,17 @@ export class KvCacheManager {
 
   /** Gives a sequence an id, its cached prefix, and blocks for all its tokens; null when they don't fit. */
   admit(request: AdmissionRequest): Admission | null {
-    const { key, pin = null } = request;
+    const { key, pins = [] } = request;
     const seqId = this.#tables.takeSeqId();
     if (seqId === null) return null;
-    const table: BlockTable = { seqId, key, blocks: [], path: [], pin, kind: "running" };
+    const table: BlockTable = { seqId, key, blocks: [], path: [], pins, kind: "running" };
     const numShared = this.#copies ? this.#fillSlice(table, request) : this.#fillPaged(table, request);
     if (numShared === null) {
       this.#tables.seqIds.giveBack(seqId);
       return null;
     }
+    this.#pin(table, 0);
     const { blockSize } = this.#options;
-    if (pin !== null)
-      pinPath(table.path.slice(0, Math.floor(pin.numTokens / blockSize)), pin, this.#tables.nowMs);
     return {
       seqId,
       numCachedTokens: table.path.length * blockSize,
@@ -189,8 +188,7 @@ export class KvCacheManager {
       if (node === null) return;
       node.holders.add(seqId);
       table.path.push(node);
-      if (table.path.length * blockSize <= (table.pin?.numTokens ?? 0))
-        pinPath([node], table.pin!, this.#tables.nowMs);
+      this.#pin(table, table.path.length - 1);
       this.#tables.dropCoveredBranch(table.path);
     }
   }
@@ -234,6 +232,14 @@ export class KvCacheManager {
       hostCounts: this.host.counts(),
       numUsedCells,
     });
+  }
+
+  /** Pins what a sequence has of the prefixes that it wants kept, from `startBlock` on. */
+  #pin({ path, pins }: BlockTable, startBlock: number): void {
+    for (const pin of pins) {
+      const end = Math.floor(pin.numTokens / this.#options.blockSize);
+      pinPath(path.slice(startBlock, end), pin, this.#tables.nowMs);
+    }
   }
 
   /** At least one token is left to compute: the model gives logits only for positions it computes. */

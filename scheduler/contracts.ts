@@ -25,7 +25,7 @@ export interface SequenceRequest {
   readonly firstTokenWithinMs?: number;
   /** Sequences share cached prefixes only inside one salt. */
   readonly cacheSalt: string;
-  readonly pin?: PinRequest;
+  readonly pins?: readonly PinRequest[];
 }
 
 /** Keeps the first `numTokens` tokens cached for that long after the last request that asks for it. */

@@ -201,6 +201,6 @@ function admissionRequest(sequence: Sequence, numOthers: number): AdmissionReque
     useCachedPrefix: !sequence.wantsPromptLogprobs,
     // A block for each running sequence to grow into, lest the newcomer be preempted at once.
     numReserveBlocks: numOthers,
-    pin: sequence.pin,
+    pins: sequence.pins,
   };
 }

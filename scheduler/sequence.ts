@@ -49,7 +49,7 @@ export class Sequence implements SequenceView, PrefixKey, Contender {
   readonly arrivalIndex: number;
   readonly agedArrivalMs: number;
   readonly #firstTokenWithinMs: number | undefined;
-  readonly pin: PrefixPin | null;
+  readonly pins: readonly PrefixPin[];
   /** Prompt and output together; reaching it ends the sequence with "length". */
   readonly maxNumTokens: number;
   /** Tokens from here on are computed one at a time, and not for others to share; see SchedulerOptions.isDeterministic. */
@@ -84,8 +84,7 @@ export class Sequence implements SequenceView, PrefixKey, Contender {
     this.agedArrivalMs = arrival.arrivalMs + arrival.priority * arrival.priorityAgeingMs;
     this.urgency = this.agedArrivalMs;
     this.#firstTokenWithinMs = request.firstTokenWithinMs;
-    const { pin } = request;
-    this.pin = pin === undefined ? null : toPin(pin, arrival.arrivalMs);
+    this.pins = (request.pins ?? []).map((pin) => toPin(pin, arrival.arrivalMs));
     this.maxNumTokens = Math.min(this.numPromptTokens + request.maxTokens, limits.maxModelLen);
     const numTogether = this.numPromptTokens === 1 ? 0 : this.numPromptTokens;
     this.decodesFrom = limits.isDeterministic === true ? numTogether : Infinity;

@@ -33,7 +33,7 @@ export function createChoices(request: GenerationRequest, parts: ChoiceParts): C
           tenantId: request.tenantId,
           ...(firstTokenWithinMs !== null && { firstTokenWithinMs }),
           cacheSalt: request.cacheSalt,
-          ...(prompt.pin !== undefined && { pin: prompt.pin }),
+          ...(prompt.pins !== undefined && { pins: prompt.pins }),
         },
         choiceIndex,
         promptIndex,

@@ -8,7 +8,8 @@ import type { EngineSnapshot } from "./engine-snapshot.ts";
 /** One prompt, tokenized. */
 export interface Prompt {
   readonly tokenIds: readonly number[];
-  readonly pin?: PinRequest;
+  /** What is to be kept of it. */
+  readonly pins?: readonly PinRequest[];
 }
 
 /** A client's request after parsing: everything is checked, defaulted and tokenized. */

@@ -67,7 +67,7 @@ function toRequest(
   );
   return {
     requestId: `prefix-${randomUUID()}`,
-    prompts: [{ tokenIds: tokens, pin: { numTokens: tokens.length, ttlMs, owner: id } }],
+    prompts: [{ tokenIds: tokens, pins: [{ numTokens: tokens.length, ttlMs, owner: id }] }],
     numChoices: 1,
     sampling,
     maxTokens: 0,

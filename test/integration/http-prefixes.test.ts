@@ -17,41 +17,69 @@ const user = { role: "user", content: "Hello" };
 const numTokensOf = (message: { role: string; content: unknown }): number =>
   Buffer.byteLength(`${message.role}: ${JSON.stringify(message.content)}\n`);
 
-async function pinOf({ app, engine }: TestServer, url: string, payload: object): Promise<unknown> {
+async function pinsOf({ app, engine }: TestServer, url: string, payload: object) {
   const response = await app.inject({ method: "POST", url, payload });
   assert.equal(response.statusCode, 200, response.body);
-  return engine.received.at(-1)?.prompts[0]?.pin;
+  return engine.received.at(-1)?.prompts[0]?.pins;
 }
 
 const chat = "/v1/chat/completions";
 
+const [minutes, hour] = [{ type: "ephemeral" }, { type: "ephemeral", ttl: "1h" }];
+
 test("cache_control keeps the prompt up to the message that bears it, or all of it", async (t) => {
   const server = await createTestServer(t);
-  const cache_control = { type: "ephemeral" };
-  const hour = { type: "ephemeral", ttl: "1h" };
-  assert.equal(await pinOf(server, chat, { messages: [system, user] }), undefined);
-  assert.deepEqual(await pinOf(server, chat, { messages: [{ ...system, cache_control }, user] }), {
-    numTokens: numTokensOf(system),
-    ttlMs: 300_000,
-  });
+  assert.deepEqual(await pinsOf(server, chat, { messages: [system, user] }), []);
+  const marked = { ...system, cache_control: minutes };
+  assert.deepEqual(await pinsOf(server, chat, { messages: [marked, user] }), [
+    { numTokens: numTokensOf(system), ttlMs: 300_000 },
+  ]);
   const part = { type: "text", text: "Be brief.", cache_control: hour };
-  const marked = await pinOf(server, chat, { messages: [{ role: "system", content: [part] }, user] });
-  assert.equal((marked as { ttlMs: number }).ttlMs, 3_600_000);
-  const whole = await pinOf(server, chat, { messages: [system, user], cache_control: hour });
-  assert.ok((whole as { numTokens: number }).numTokens >= numTokensOf(system) + numTokensOf(user));
-  assert.deepEqual(await pinOf(server, "/v1/completions", { prompt: "abc", cache_control }), {
-    numTokens: 3,
-    ttlMs: 300_000,
-  });
+  const ofPart = await pinsOf(server, chat, { messages: [{ role: "system", content: [part] }, user] });
+  assert.deepEqual(
+    ofPart!.map(({ ttlMs }) => ttlMs),
+    [3_600_000],
+  );
+  assert.deepEqual(await pinsOf(server, chat, { messages: [system, user], cache_control: hour }), [
+    { numTokens: numTokensOf(system) + numTokensOf(user), ttlMs: 3_600_000 },
+  ]);
+  assert.deepEqual(await pinsOf(server, "/v1/completions", { prompt: "abc", cache_control: minutes }), [
+    { numTokens: 3, ttlMs: 300_000 },
+  ]);
 });
 
-test("a cache_control that is not understood is refused by name", async (t) => {
+test("of several cache_controls each keeps its prefix, unless a longer one is kept for as long", async (t) => {
+  const server = await createTestServer(t);
+  const [start, whole] = [numTokensOf(system), numTokensOf(system) + numTokensOf(user)];
+  const mark = (first: object, second: object) => [
+    { ...system, cache_control: first },
+    { ...user, cache_control: second },
+  ];
+  const both = [
+    { numTokens: whole, ttlMs: 300_000 },
+    { numTokens: start, ttlMs: 3_600_000 },
+  ];
+  assert.deepEqual(await pinsOf(server, chat, { messages: mark(hour, minutes) }), both);
+  const besideBody = { messages: [{ ...system, cache_control: hour }, user], cache_control: minutes };
+  assert.deepEqual(await pinsOf(server, chat, besideBody), both);
+  const longest = [{ numTokens: whole, ttlMs: 3_600_000 }];
+  assert.deepEqual(await pinsOf(server, chat, { messages: mark(minutes, hour) }), longest);
+  assert.deepEqual(await pinsOf(server, chat, { messages: mark(hour, hour) }), longest);
+});
+
+test("a cache_control that is not understood is refused by name, also where another one counts", async (t) => {
   const { app } = await createTestServer(t);
   for (const cache_control of [{ type: "forever" }, { type: "ephemeral", ttl: "2d" }, "ephemeral"]) {
     const messages = [{ ...system, cache_control }, user];
-    const response = await app.inject({ method: "POST", url: chat, payload: { messages } });
-    assert.equal(response.statusCode, 400);
-    assert.equal(response.json<{ error: { param: string } }>().error.param, "messages[0].cache_control");
+    const beside = [
+      { ...system, cache_control },
+      { ...user, cache_control: minutes },
+    ];
+    for (const payload of [{ messages }, { messages: beside }, { messages, cache_control: minutes }]) {
+      const response = await app.inject({ method: "POST", url: chat, payload });
+      assert.equal(response.statusCode, 400);
+      assert.equal(response.json<{ error: { param: string } }>().error.param, "messages[0].cache_control");
+    }
   }
 });
 
@@ -65,11 +93,9 @@ test("a prefix is computed, listed and given up", async (t) => {
   assert.equal(prefix.expires_at - prefix.created, 60);
   const [received] = engine.received;
   assert.equal(received?.maxTokens, 0);
-  assert.deepEqual(received?.prompts[0]?.pin, {
-    numTokens: prefix.num_tokens,
-    ttlMs: 60_000,
-    owner: prefix.id,
-  });
+  assert.deepEqual(received?.prompts[0]?.pins, [
+    { numTokens: prefix.num_tokens, ttlMs: 60_000, owner: prefix.id },
+  ]);
   const other = (await create({ prompt: "abc", cache_salt: "other" })).json<{ id: string }>();
 
   const list = (await app.inject({ url: "/v1/prefixes" })).json<{ data: { id: string }[] }>();
@@ -117,7 +143,9 @@ test("a restart finds registered prefixes again: listed, computed once more, and
   const [before] = first.engine.received;
   assert.deepEqual(again?.prompts[0]?.tokenIds, before?.prompts[0]?.tokenIds);
   assert.equal(again?.cacheSalt, before?.cacheSalt);
-  assert.ok(again!.prompts[0]!.pin!.ttlMs > 3_500_000 && again!.prompts[0]!.pin!.ttlMs <= 3_600_000);
+  assert.ok(
+    again!.prompts[0]!.pins![0]!.ttlMs > 3_500_000 && again!.prompts[0]!.pins![0]!.ttlMs <= 3_600_000,
+  );
   assert.ok(again!.priority > 0 && again!.maxTokens === 0);
   const remove = { method: "DELETE", url: `/v1/prefixes/${kept.id}` } as const;
   assert.equal((await second.app.inject(remove)).statusCode, 200);
@@ -193,8 +221,8 @@ test("an engine that takes over gets all that is registered, with what is left o
   const [again, ...others] = engine.received;
   assert.deepEqual(others, [], "the deleted one is not computed, and none twice");
   assert.deepEqual(again?.prompts[0]?.tokenIds, first?.prompts[0]?.tokenIds);
-  assert.equal(again?.prompts[0]?.pin?.owner, first?.prompts[0]?.pin?.owner);
-  assert.ok(again!.prompts[0]!.pin!.ttlMs <= 300_000 && again!.prompts[0]!.pin!.ttlMs > 200_000);
+  assert.equal(again?.prompts[0]?.pins?.[0]?.owner, first?.prompts[0]?.pins?.[0]?.owner);
+  assert.ok(again!.prompts[0]!.pins![0]!.ttlMs <= 300_000 && again!.prompts[0]!.pins![0]!.ttlMs > 200_000);
   assert.equal(again?.priority, 100);
 });
 

@@ -25,12 +25,13 @@ const actions = fc.oneof(
       kind: fc.constant("admit" as const),
       key: keys,
       numReserveBlocks: fc.nat(2),
-      pin: fc.option(
+      pins: fc.array(
         fc.record({
           owner: fc.constantFrom("", "a"),
           numTokens: fc.nat(12),
           untilMs: fc.constantFrom(0, 10, 1000),
         }),
+        { maxLength: 2 },
       ),
     }),
   },
@@ -139,7 +140,7 @@ class World {
   #serve(key: Key): void {
     this.#served.push({ ...key, tokens: [...key.tokens, 1] });
     const numRunning = this.running.length;
-    this.#admit({ kind: "admit", key, numReserveBlocks: 0, pin: null });
+    this.#admit({ kind: "admit", key, numReserveBlocks: 0, pins: [] });
     const it = this.running[numRunning];
     if (it === undefined) return;
     this.#change({ kind: "compute", pick: 0, numTokens: key.tokens.length }, it);
@@ -185,13 +186,13 @@ class World {
     this.numFetched += numLoaded;
   }
 
-  #admit({ key: { tokens, cacheSalt }, numReserveBlocks, pin }: Admit): void {
+  #admit({ key: { tokens, cacheSalt }, numReserveBlocks, pins }: Admit): void {
     this.kv.advanceTo((this.#nowMs += 1));
     const key = { tokens: [...tokens], cacheSalt };
     const expected = this.#checkCached(key);
     const { free, cached } = this.kv.counts();
     const numBlocks = this.kv.numBlocksFor(tokens.length);
-    const admission = this.kv.admit({ key, useCachedPrefix: true, numReserveBlocks, pin });
+    const admission = this.kv.admit({ key, useCachedPrefix: true, numReserveBlocks, pins });
     if (admission === null) {
       const fitsWithoutSharing = numBlocks + numReserveBlocks <= free + cached;
       assert.ok(!fitsWithoutSharing || this.running.length === NUM_SEQ_IDS, "refused although it fits");

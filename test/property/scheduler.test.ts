@@ -95,7 +95,7 @@ function toRequest(arrival: Arrival, requestId: string): SequenceRequest {
     priority,
     tenantId: "",
     cacheSalt: salt ? "salt" : "",
-    ...(pinMs > 0 && { pin: { numTokens: promptLength, ttlMs: pinMs } }),
+    ...(pinMs > 0 && { pins: [{ numTokens: promptLength, ttlMs: pinMs }] }),
   };
 }
 

@@ -50,12 +50,12 @@ export class DiskMachine {
 
   /** Computes a sequence and pins it. */
   pin(tokens: readonly number[], ttlMs = HOUR_MS, owner = REQUESTS): void {
-    this.#run(tokens, { numTokens: tokens.length, untilMs: this.nowMs + ttlMs, owner });
+    this.#run(tokens, [{ numTokens: tokens.length, untilMs: this.nowMs + ttlMs, owner }]);
   }
 
   /** Computes a sequence, or restores what there is of it. */
   run(tokens: readonly number[]): void {
-    this.#run(tokens, null);
+    this.#run(tokens, []);
   }
 
   numCachedTokens(tokens: readonly number[]): number {
@@ -84,9 +84,9 @@ export class DiskMachine {
     return null;
   }
 
-  #run(tokens: readonly number[], pin: PrefixPin | null): void {
+  #run(tokens: readonly number[], pins: readonly PrefixPin[]): void {
     const key = { tokens, cacheSalt: SALT };
-    const { seqId } = this.kv.admit({ key, useCachedPrefix: true, numReserveBlocks: 0, pin })!;
+    const { seqId } = this.kv.admit({ key, useCachedPrefix: true, numReserveBlocks: 0, pins })!;
     this.kv.commit(seqId, tokens.length);
     this.kv.release(seqId, { retain: true });
     this.kv.advanceTo(this.nowMs);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import type { PinRequest } from "../../scheduler/contracts.ts";
 import { Choice } from "../../src/engine/choice.ts";
 import {
   createAssembler,
@@ -8,11 +9,14 @@ import {
   pieceOf,
 } from "../support/engine-builders.ts";
 
-function createChoice(options: { stopAt?: number; stopTokenIds?: number[] } = {}): Choice {
+function createChoice(
+  options: { stopAt?: number; stopTokenIds?: number[]; pins?: PinRequest[] } = {},
+): Choice {
   return new Choice({
     request: createSequenceRequest({
       tokens: [7, 8],
       sampling: createSampling({ stopTokenIds: options.stopTokenIds ?? [] }),
+      pins: options.pins ?? [],
     }),
     choiceIndex: 0,
     promptIndex: 0,
@@ -62,12 +66,17 @@ describe("Choice", () => {
     assert.equal(update.mustAbort, false);
   });
 
-  it("replays its prompt with what was produced", () => {
-    const choice = createChoice();
+  it("replays its prompt, and what is to be kept of it, with what was produced", () => {
+    const pins = [
+      { numTokens: 2, ttlMs: 5 },
+      { numTokens: 1, ttlMs: 10 },
+    ];
+    const choice = createChoice({ pins });
     choice.accept({ requestId: "s0", tokenId: 5 });
     choice.accept({ requestId: "s0", tokenId: 6 });
     const request = choice.replayRequest();
     assert.deepEqual(request.tokens, [7, 8, 5, 6]);
     assert.equal(request.numReplayedTokens, 2);
+    assert.deepEqual(request.pins, pins);
   });
 });

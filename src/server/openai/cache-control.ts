@@ -1,4 +1,5 @@
 import { Type } from "typebox";
+import type { PinRequest } from "../../../scheduler/contracts.ts";
 import type { Prompt } from "../../engine/generation.ts";
 import type { ChatTemplateInput } from "../../text-pool/text-job.ts";
 import { invalidValue } from "../api-error.ts";
@@ -27,30 +28,33 @@ export interface CacheWish {
   readonly lastMessage: number | null;
 }
 
-/** The longest prefix that the body marks: all of it, or up to the last message that is marked or has a marked part. */
-export function findCacheWish(body: {
+/**
+ * The prefixes that the body marks, longest first: all of it, or up to a message that is marked or has a marked part.
+ * Shorter ones count only where they are to be kept for longer.
+ */
+export function findCacheWishes(body: {
   readonly cache_control?: unknown;
   readonly messages?: readonly unknown[];
-}): CacheWish | null {
+}): CacheWish[] {
+  const marked: CacheWish[] = (body.messages ?? []).flatMap((message, index) =>
+    ttlsOf(message, `messages[${index}]`).map((ttlMs) => ({ ttlMs, lastMessage: index })),
+  );
   if (body.cache_control !== undefined) {
-    return { ttlMs: parseTtl(body.cache_control, "cache_control"), lastMessage: null };
+    marked.push({ ttlMs: parseTtl(body.cache_control, "cache_control"), lastMessage: null });
   }
-  const messages = body.messages ?? [];
-  for (let index = messages.length - 1; index >= 0; index -= 1) {
-    const ttlMs = markOf(messages[index], `messages[${index}]`);
-    if (ttlMs !== null) return { ttlMs, lastMessage: index };
-  }
-  return null;
+  const wishes: CacheWish[] = [];
+  for (const wish of marked.toReversed()) if (wish.ttlMs > (wishes.at(-1)?.ttlMs ?? 0)) wishes.push(wish);
+  return wishes;
 }
 
-function markOf(message: unknown, path: string): number | null {
-  if (!isRecord(message)) return null;
+/** Of each mark on a message or on one of its parts. */
+function ttlsOf(message: unknown, path: string): number[] {
+  if (!isRecord(message)) return [];
   const parts = Array.isArray(message["content"]) ? (message["content"] as unknown[]) : [];
-  for (const holder of [message, ...parts.toReversed()]) {
-    const mark = isRecord(holder) ? (holder["cache_control"] ?? null) : null;
-    if (mark !== null) return parseTtl(mark, `${path}.cache_control`);
-  }
-  return null;
+  const marks = [...parts, message].map((holder) =>
+    isRecord(holder) ? (holder["cache_control"] ?? null) : null,
+  );
+  return marks.filter((mark) => mark !== null).map((mark) => parseTtl(mark, `${path}.cache_control`));
 }
 
 function parseTtl(mark: unknown, path: string): number {
@@ -61,28 +65,31 @@ function parseTtl(mark: unknown, path: string): number {
 }
 
 /** A prompt that is kept whole, if it is to be kept. */
-export function toKeep(tokenIds: readonly number[], wish: CacheWish | null): Prompt {
-  return wish === null ? { tokenIds } : { tokenIds, pin: { numTokens: tokenIds.length, ttlMs: wish.ttlMs } };
+export function toKeep(tokenIds: readonly number[], wishes: readonly CacheWish[]): Prompt {
+  return { tokenIds, pins: wishes.map(({ ttlMs }) => ({ numTokens: tokenIds.length, ttlMs })) };
 }
 
 /** The prompt of a conversation with what is to be kept of it. */
 export async function tokenizeToKeep(
   chat: ChatTemplateInput,
-  wish: CacheWish | null,
+  wishes: readonly CacheWish[],
   text: TextService,
 ): Promise<Prompt> {
   const { tokenIds } = await text.tokenizeChat(chat);
-  if (wish === null || wish.lastMessage === null) return toKeep(tokenIds, wish);
-  const numTokens = await numTokensUpTo(wish.lastMessage, chat, { tokenIds, text });
-  return { tokenIds, pin: { numTokens, ttlMs: wish.ttlMs } };
+  const pins: PinRequest[] = [];
+  for (const { ttlMs, lastMessage } of wishes) {
+    pins.push({ numTokens: await numTokensUpTo(lastMessage, chat, { tokenIds, text }), ttlMs });
+  }
+  return { tokenIds, pins };
 }
 
 /** Where a message ends in the prompt only its template knows: as far as the conversation so far gives the same tokens. */
 async function numTokensUpTo(
-  lastMessage: number,
+  lastMessage: number | null,
   chat: ChatTemplateInput,
   whole: { readonly tokenIds: readonly number[]; readonly text: TextService },
 ): Promise<number> {
+  if (lastMessage === null) return whole.tokenIds.length;
   const messages = chat.messages.slice(0, lastMessage + 1);
   const head = { ...chat, messages, addGenerationPrompt: false, continueFinalMessage: false };
   // Some templates refuse a conversation that breaks off there; the whole prompt is more than was asked for, not less.

@@ -13,7 +13,7 @@ export const chatEndpoint: CompletionEndpoint = {
 };
 
 function parseChat(json: unknown, context: ParseContext): ParsedCompletion {
-  const { options, template, cacheWish } = parseChatRequest(json, context);
+  const { options, template, cacheWishes } = parseChatRequest(json, context);
   return {
     options,
     numPrompts: 1,
@@ -22,7 +22,7 @@ function parseChat(json: unknown, context: ParseContext): ParsedCompletion {
     promptField: "messages",
     maxPromptTextBytes: textBytes(template.messages),
     continuesText: template.continueFinalMessage,
-    tokenize: async (text) => [await tokenizeToKeep(template, cacheWish, text)],
+    tokenize: async (text) => [await tokenizeToKeep(template, cacheWishes, text)],
     format: (identity) => {
       const wantsLogprobs = options.sampling.topLogprobs !== null;
       const { tokensAsTokenIds } = options.output;

@@ -3,7 +3,7 @@ import type { ChatTemplateInput } from "../../text-pool/text-job.ts";
 import { checkChatCompletionBody } from "../schemas/bodies.ts";
 import type { ChatCompletionBody } from "../schemas/bodies.ts";
 import { refuseUnsupportedFields } from "../schemas/unsupported-fields.ts";
-import { type CacheWish, findCacheWish } from "./cache-control.ts";
+import { type CacheWish, findCacheWishes } from "./cache-control.ts";
 import { parseMessages } from "./chat-messages.ts";
 import { checkResponseFormat, parseGenerationOptions } from "./generation-options.ts";
 import type { GenerationOptions, ParseContext } from "./generation-options.ts";
@@ -12,7 +12,7 @@ import { checkTools } from "./tools.ts";
 export interface ChatRequest {
   readonly options: GenerationOptions;
   readonly template: ChatTemplateInput;
-  readonly cacheWish: CacheWish | null;
+  readonly cacheWishes: readonly CacheWish[];
 }
 
 /** What a client may hand to a template: switches that models document, and nothing a template could misuse. */
@@ -40,7 +40,7 @@ export function parseChatRequest(json: unknown, context: ParseContext): ChatRequ
     { topLogprobs: parseTopLogprobs(body), promptLogprobs: null },
     context,
   );
-  return { options, template: parseTemplateInput(body), cacheWish: findCacheWish(body) };
+  return { options, template: parseTemplateInput(body), cacheWishes: findCacheWishes(body) };
 }
 
 type TemplateFields = Pick<

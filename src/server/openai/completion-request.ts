@@ -2,7 +2,7 @@ import { invalidValue } from "../api-error.ts";
 import { checkCompletionBody } from "../schemas/bodies.ts";
 import type { CompletionBody } from "../schemas/bodies.ts";
 import { refuseUnsupportedFields } from "../schemas/unsupported-fields.ts";
-import { type CacheWish, findCacheWish } from "./cache-control.ts";
+import { type CacheWish, findCacheWishes } from "./cache-control.ts";
 import { checkResponseFormat, parseGenerationOptions } from "./generation-options.ts";
 import type { GenerationOptions, ParseContext } from "./generation-options.ts";
 
@@ -17,7 +17,7 @@ export interface CompletionRequest {
   readonly numReturnedChoices: number;
   readonly showsLogprobs: boolean;
   readonly addSpecialTokens: boolean;
-  readonly cacheWish: CacheWish | null;
+  readonly cacheWishes: readonly CacheWish[];
 }
 
 /** Body of POST /v1/completions. Throws ApiError. */
@@ -43,7 +43,7 @@ export function parseCompletionRequest(json: unknown, context: ParseContext): Co
     numReturnedChoices,
     showsLogprobs: topLogprobs !== null,
     addSpecialTokens: body.add_special_tokens ?? true,
-    cacheWish: findCacheWish(body),
+    cacheWishes: findCacheWishes({ cache_control: body.cache_control }),
   };
 }
 

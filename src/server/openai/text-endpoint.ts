@@ -54,10 +54,10 @@ async function tokenizePrompt(
   request: CompletionRequest,
   text: TextService,
 ): Promise<Prompt> {
-  if (typeof prompt !== "string") return toKeep(prompt, request.cacheWish);
+  if (typeof prompt !== "string") return toKeep(prompt, request.cacheWishes);
   // A raw prompt is the model's whole input: callers who render their own template write its control tokens here.
   const options = { addSpecial: request.addSpecialTokens, parseSpecial: true };
-  return toKeep(await text.tokenize(prompt, options), request.cacheWish);
+  return toKeep(await text.tokenize(prompt, options), request.cacheWishes);
 }
 
 function formatFor(

@@ -150,7 +150,7 @@ function runPinned(
     key: { tokens, cacheSalt: "" },
     useCachedPrefix: true,
     numReserveBlocks: 0,
-    pin: { owner, ...wish },
+    pins: [{ owner, ...wish }],
   });
   kv.commit(admission!.seqId, tokens.length);
   kv.release(admission!.seqId, { retain: true });
@@ -187,6 +187,27 @@ describe("A pinned prefix", () => {
     run(kv, range(100, 16));
     assert.ok(isKnown(kv, range(0, 8)));
   });
+
+  for (const isCached of [false, true]) {
+    test(`may be several lengths of one ${isCached ? "cached " : ""}prompt, each for a time of its own`, () => {
+      const kv = createTiered({ hostSegmentBlocks: 1 });
+      if (isCached) run(kv, range(0, 20));
+      const pins = [
+        { owner: REQUESTS, numTokens: 16, untilMs: 50 },
+        { owner: REQUESTS, numTokens: 8, untilMs: 100 },
+      ];
+      const request = {
+        key: { tokens: range(0, 21), cacheSalt: "" },
+        useCachedPrefix: true,
+        numReserveBlocks: 0,
+      };
+      const { seqId } = kv.admit({ ...request, pins })!;
+      kv.commit(seqId, 21);
+      kv.release(seqId, { retain: true });
+      const numPinned = [49, 50, 99, 100].map((nowMs) => [...kv.host.pinned(nowMs)].length);
+      assert.deepEqual(numPinned, [4, 2, 2, 0]);
+    });
+  }
 
   test("can be given up by its owner, while those of others on it go on", () => {
     const kv = createTiered({ maxCachedBlocks: 0, maxHostBlocks: 4 });

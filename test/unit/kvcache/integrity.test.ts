@@ -22,7 +22,7 @@ function createState(): Broken {
   const blocks = [pool.take(seqId)!, pool.take(seqId)!];
   const path = [prefixes.extend([], key)!];
   path[0]!.holders.add(seqId);
-  const table: BlockTable = { seqId, key, blocks, path, pin: null, kind: "running" };
+  const table: BlockTable = { seqId, key, blocks, path, pins: [], kind: "running" };
   const tables = new Map([[seqId, table]]);
   const state = {
     blockSize: 2,
