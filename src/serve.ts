@@ -63,9 +63,10 @@ export async function serve(config: Config, options: ServeOptions): Promise<Runn
       logger,
       telemetry,
       version: headwayVersion(),
-      ...(config.kvDiskBytes > 0 && {
-        prefixStore: new PrefixFileStore(prefixFolder(config), engine.model!),
-      }),
+      ...(config.prefixCache &&
+        config.kvDiskBytes > 0 && {
+          prefixStore: new PrefixFileStore(prefixFolder(config), engine.model!),
+        }),
     });
     await app.listen({ host: config.host, port: config.port });
     return new Server({ app, engine, text, host: config.host });
@@ -160,6 +161,7 @@ function toServerConfig(config: Config, resolved: ResolvedModel): ServerConfig {
     maxNumStopStrings: config.maxNumStopStrings,
     defaultSeed: config.seed ?? (config.deterministic ? 0 : null),
     isDeterministic: config.deterministic,
+    keepsPrefixes: config.prefixCache,
     guardMetrics: config.guardMetrics,
     ssePingIntervalMs: config.ssePingIntervalMs,
     streamBuffer: {

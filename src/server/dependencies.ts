@@ -55,6 +55,8 @@ export interface ServerConfig {
   readonly defaultSeed: number | null;
   /** Requests may ask for what holds for all of them then. */
   readonly isDeterministic: boolean;
+  /** Computed prompts are kept for those who begin alike. */
+  readonly keepsPrefixes: boolean;
   /** Of one prompt. */
   readonly maxNumChoices: number;
   /** Prompts of one request, also times their choices. */
@@ -79,6 +81,7 @@ export const defaultServerConfig: ServerConfig = {
   defaultMaxTokens: 2048,
   defaultSeed: null,
   isDeterministic: false,
+  keepsPrefixes: true,
   maxNumChoices: 256,
   maxNumSequences: 1024,
   maxNumStopStrings: 16,

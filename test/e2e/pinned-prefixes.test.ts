@@ -65,6 +65,20 @@ describe("a pinned prefix", () => {
     await second.close(0);
   });
 
+  it("is neither promised nor listed by a server without a prefix cache, and is there again with the next", async () => {
+    const cache = temporaryFolder();
+    const first = await startRealServer({ cache });
+    const pinned = (await post(first, "/v1/prefixes", { prompt: story, ttl: 3600 })) as Prefix;
+    await first.close(0);
+    const without = await startRealServer({ cache, "prefix-cache": false });
+    await assert.rejects(post(without, "/v1/prefixes", { prompt: story }), /its prefix cache is off/);
+    assert.deepEqual(await list(without), []);
+    await without.close(0);
+    const last = await startRealServer({ cache });
+    assert.deepEqual(await list(last), [pinned]);
+    await last.close(0);
+  });
+
   it("is computed again where the disk has lost it", async () => {
     const cache = temporaryFolder();
     const first = await startRealServer({ cache });

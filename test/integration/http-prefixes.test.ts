@@ -285,6 +285,23 @@ for (const stage of ["tokenized", "computed"] as const) {
   });
 }
 
+test("where nothing would be kept, a prefix is refused and cache_control is only a hint", async (t) => {
+  const off = await createTestServer(t, { config: { keepsPrefixes: false } });
+  const unable = await createTestServer(t);
+  const { model } = unable.engine;
+  unable.engine.model = { ...model!, capabilities: { ...model!.capabilities, canShare: false } };
+  for (const server of [off, unable]) {
+    const payload = { prompt: "abc" };
+    const response = await server.app.inject({ method: "POST", url: "/v1/prefixes", payload });
+    assert.equal(response.statusCode, 400);
+    const { error } = response.json<{ error: Record<string, unknown> }>();
+    assert.match(String(error["message"]), /^This server keeps no prefixes: .+\.$/);
+    assert.deepEqual([error["type"], error["code"]], ["invalid_request_error", "prefixes_not_kept"]);
+    assert.equal(server.engine.received.length, 0);
+    await pinsOf(server, "/v1/completions", { ...payload, cache_control: minutes });
+  }
+});
+
 test("what cannot be a prefix is refused", async (t) => {
   const { app } = await createTestServer(t);
   const cases = [{}, { prompt: "" }, { prompt: "a", messages: [system] }, { prompt: "a", ttl: 0 }];

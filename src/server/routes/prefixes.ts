@@ -33,6 +33,7 @@ export function registerPrefixRoutes(app: FastifyInstance, context: ServerContex
   app.post("/v1/prefixes", { schema: createRoute }, async (request, reply) => {
     const body = checkPrefixBody(request.body);
     context.completions.requireModel(body.model ?? null);
+    requireKeeping(dependencies);
     const id = registry.reserve(request.tenantId, Date.now());
     const computation = new PrefixComputation();
     watchDisconnect(reply.raw, computation, dependencies.telemetry.server);
@@ -60,6 +61,13 @@ export function registerPrefixRoutes(app: FastifyInstance, context: ServerContex
     unpin(removed, engine);
     return { id, object: "prefix", deleted: true };
   });
+}
+
+function requireKeeping({ engine, config: { keepsPrefixes } }: AppDependencies): void {
+  if (requireServable(engine).capabilities.canShare && keepsPrefixes) return;
+  const reason = keepsPrefixes ? "its model cannot share them" : "its prefix cache is off";
+  const message = `This server keeps no prefixes: ${reason}.`;
+  throw new ApiError(message, { status: 400, code: "prefixes_not_kept" });
 }
 
 /** Resolves when the prompt is computed and pinned. Rejects when its client has left meanwhile. */
