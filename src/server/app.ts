@@ -69,6 +69,8 @@ function createInstance({ config, logger }: AppDependencies): FastifyInstance {
 }
 
 function registerBodyParser(app: FastifyInstance): void {
+  // Some clients send a Content-Type with every request.
+  app.addHttpMethod("DELETE", { hasBody: false, overrideExisting: true });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
     try {

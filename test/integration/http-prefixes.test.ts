@@ -112,6 +112,21 @@ test("a prefix is computed, listed and given up", async (t) => {
   assert.equal(engine.unpinned[0]?.owner, prefix.id);
 });
 
+test("a Content-Type without a body changes nothing", async (t) => {
+  const { app } = await createTestServer(t);
+  const created = await app.inject({ method: "POST", url: "/v1/prefixes", payload: { prompt: "abc" } });
+  const { id } = created.json<{ id: string }>();
+  for (const type of ["application/json", "text/plain"]) {
+    const headers = { "content-type": type, "content-length": "0" };
+    assert.equal((await app.inject({ url: "/v1/prefixes", headers })).statusCode, 200);
+    const removal = await app.inject({ method: "DELETE", url: `/v1/prefixes/${id}`, headers });
+    assert.equal(removal.statusCode, type === "application/json" ? 200 : 404, removal.body);
+  }
+  const headers = { "content-type": "application/json" };
+  const empty = await app.inject({ method: "POST", url: "/v1/prefixes", headers });
+  assert.equal(empty.statusCode, 400);
+});
+
 test("keys see and delete only their own prefixes", async (t) => {
   const { app } = await createTestServer(t, { config: { apiKeys: ["key-a", "key-b"] } });
   const as = (key: string) => ({ headers: { authorization: `Bearer ${key}` } });
