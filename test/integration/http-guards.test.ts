@@ -256,6 +256,7 @@ test("CORS: allowed origins are named, others get nothing, preflights need no ke
     const response = await preflight(server, origin);
     assert.equal(response.statusCode, 204);
     assert.equal(response.headers["access-control-allow-origin"], origin);
+    assert.equal(response.headers["access-control-allow-methods"], "GET, POST, DELETE, OPTIONS");
   }
   for (const origin of [
     "https://evil.example",
@@ -274,6 +275,7 @@ test("CORS: allowed origins are named, others get nothing, preflights need no ke
   const answer = await server.app.inject({ url: "/v1/models", headers });
   assert.equal(answer.headers["access-control-allow-origin"], "https://ui.example");
   assert.equal(answer.headers["vary"], "Origin");
+  assert.match(String(answer.headers["access-control-expose-headers"]), /\bx-headway-rejected-reason\b/);
 });
 
 test("what is not even HTTP gets an answer too", async (t) => {

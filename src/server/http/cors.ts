@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { OriginPolicy } from "./origin-policy.ts";
 
 const preflightHeaders = {
-  "access-control-allow-methods": "GET, POST, OPTIONS",
+  "access-control-allow-methods": "GET, POST, DELETE, OPTIONS",
   "access-control-allow-headers": "*, Authorization",
   "access-control-max-age": "600",
 };
@@ -20,7 +20,7 @@ export function applyCors(request: FastifyRequest, reply: FastifyReply, policy: 
     reply.header("access-control-allow-origin", origin);
     reply.header(
       "access-control-expose-headers",
-      "x-request-id, retry-after, retry-after-ms, x-should-retry",
+      "x-request-id, retry-after, retry-after-ms, x-should-retry, x-headway-rejected-reason",
     );
   }
   const isPreflight =
