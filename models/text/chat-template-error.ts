@@ -1,6 +1,13 @@
 /** The template, or this server on its behalf, refuses a conversation. The message is for the client. */
 export class ChatTemplateError extends Error {
   override readonly name = "ChatTemplateError";
+  /** The request's field at fault. */
+  readonly param: string;
+
+  constructor(message: string, param = "messages") {
+    super(message);
+    this.param = param;
+  }
 }
 
 const MAX_REASON_LENGTH = 500;

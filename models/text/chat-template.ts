@@ -1,10 +1,10 @@
 import { isRecord, toTemplateMessages, type TemplateDialect } from "./chat-messages.ts";
-import type { ChatTemplateInput } from "./chat-input.ts";
+import type { ChatMessage, ChatTemplateInput } from "./chat-input.ts";
 import { ChatTemplateError, describeReason } from "./chat-template-error.ts";
 import { JinjaProgram } from "./jinja-program.ts";
 import { CONTINUATION_MARK, SpecialTextGuard, type PromptSegment } from "./special-text-guard.ts";
 import { createTemplateGlobals } from "./template-globals.ts";
-import { findCutTexts, probeDialect } from "./template-probe.ts";
+import { findCutTexts, probeDialect, probeShown, toolRoles, type ShownToolUse } from "./template-probe.ts";
 
 /** Used for a model whose file has no template: the format most models of its size were tuned on. */
 export const CHATML_TEMPLATE = `
@@ -49,7 +49,8 @@ export class ChatTemplate {
   readonly #options: ChatTemplateOptions;
   readonly #program: JinjaProgram;
   readonly #guard: SpecialTextGuard;
-  #dialect: TemplateDialect | null = null;
+  #knownDialect: TemplateDialect | null = null;
+  #shown: ShownToolUse | null = null;
 
   constructor(options: ChatTemplateOptions) {
     this.#options = options;
@@ -66,8 +67,25 @@ export class ChatTemplate {
     return this.#guard.split(prompt);
   }
 
+  /** The first tool call, or result of one, that the template would leave out in silence; null without any. */
+  hiddenField(messages: readonly ChatMessage[]): string | null {
+    for (const [index, { role, tool_calls: toolCalls }] of messages.entries()) {
+      const isResult = toolRoles.has(role);
+      const hasCalls = Array.isArray(toolCalls) && toolCalls.length > 0;
+      if (!isResult && !hasCalls) continue;
+      this.#shown ??= probeShown(this.#dialect, (variables) => this.#run(variables));
+      if (hasCalls && !this.#shown.hasToolCalls) return `messages[${index}].tool_calls`;
+      if (isResult && !this.#shown.toolRoles.has(role)) return `messages[${index}]`;
+    }
+    return null;
+  }
+
+  get #dialect(): TemplateDialect {
+    this.#knownDialect ??= probeDialect(this.#options.source, (variables) => this.#run(variables));
+    return this.#knownDialect;
+  }
+
   #renderMarked(input: ChatTemplateInput): string {
-    this.#dialect ??= probeDialect(this.#options.source, (variables) => this.#run(variables));
     const { noTools } = this.#dialect;
     const messages = this.#protectMessages(toTemplateMessages(input.messages, this.#dialect));
     if (input.continueFinalMessage) markContinuation(messages);

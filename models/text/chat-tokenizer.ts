@@ -1,5 +1,6 @@
 import type { VocabularyInfo } from "../llama/vocabulary.ts";
 import { ChatTemplate } from "./chat-template.ts";
+import { ChatTemplateError } from "./chat-template-error.ts";
 import type { ChatTemplateInput } from "./chat-input.ts";
 import type { GuardedTokenizer } from "./guarded-tokenizer.ts";
 import { specialTokenTexts } from "./text-vocabulary.ts";
@@ -30,6 +31,10 @@ export class ChatTokenizer {
 
   /** `maxPromptLength` is in UTF-16 units. Throws ChatTemplateError. */
   tokenize(input: ChatTemplateInput, maxPromptLength: number): TokenizedChat {
+    const hidden = this.#template.hiddenField(input.messages);
+    if (hidden !== null) {
+      throw new ChatTemplateError(`The model's chat template does not show '${hidden}'.`, hidden);
+    }
     const segments = this.#template.render(input, maxPromptLength);
     const tokenIds = segments.flatMap(({ text, parseSpecial }, index) =>
       this.#tokenizer.tokenizePart(text, { isFirst: index === 0, parseSpecial }),

@@ -1,9 +1,11 @@
+import type { ChatMessage } from "./chat-input.ts";
 import { toTemplateMessages, type TemplateDialect } from "./chat-messages.ts";
 import type { TemplateToken } from "./jinja-program.ts";
 
 const PROBE_NAME = "probe_function";
 const PROBE_VALUE = "probe_value";
-const probeMessages = [
+const PROBE_RESULT = "probe_result";
+const probeMessages: readonly [ChatMessage, ChatMessage, ChatMessage] = [
   { role: "user", content: "probe" },
   {
     role: "assistant",
@@ -16,7 +18,7 @@ const probeMessages = [
       },
     ],
   },
-  { role: "tool", tool_call_id: "probe0000", name: PROBE_NAME, content: "probe" },
+  { role: "tool", tool_call_id: "probe0000", name: PROBE_NAME, content: PROBE_RESULT },
 ];
 const probeTools = [
   {
@@ -56,6 +58,30 @@ export function probeDialect(source: string, render: Render): TemplateDialect {
   };
   const dialects = toolCallShapes.map((shape) => ({ ...shape, ...common }));
   return dialects.find((dialect) => printsToolCall(dialect, render)) ?? (dialects[0] as TemplateDialect);
+}
+
+/** Roles that answer tool calls, the second in OpenAI's older form. */
+export const toolRoles: ReadonlySet<string> = new Set(["tool", "function"]);
+
+/** What a template prints of the use of tools where it is given no list of them. */
+export interface ShownToolUse {
+  readonly hasToolCalls: boolean;
+  readonly toolRoles: ReadonlySet<string>;
+}
+
+export function probeShown(dialect: TemplateDialect, render: Render): ShownToolUse {
+  const prints = (text: string, given: readonly ChatMessage[]): boolean =>
+    succeeds(() => {
+      const messages = toTemplateMessages(given, dialect);
+      return render({ messages, tools: dialect.noTools, add_generation_prompt: true }).includes(text);
+    });
+  const [question, call, result] = probeMessages;
+  const resultAs = (role: string) => [question, call, { ...result, role }];
+  return {
+    // Some templates refuse a call without its result, and some the role of results.
+    hasToolCalls: prints(PROBE_VALUE, probeMessages) || prints(PROBE_VALUE, [question, call]),
+    toolRoles: new Set([...toolRoles].filter((role) => prints(PROBE_RESULT, resultAs(role)))),
+  };
 }
 
 function takesNullTools(render: Render): boolean {

@@ -40,7 +40,7 @@ export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof GenerationError) return fromGenerationError(error);
   if (!(error instanceof Error)) return internalError();
-  if (error instanceof ChatTemplateError) return invalidValue("messages", error.message);
+  if (error instanceof ChatTemplateError) return invalidValue(error.param, error.message);
   if (error instanceof TextPoolError) return fromTextPoolError(error);
   return fromFastify[codeOf(error)]?.() ?? internalError();
 }

@@ -37,6 +37,8 @@ export type TextJob<Kind extends TextJobKind = TextJobKind> = {
 export interface TextJobFailure {
   readonly name: string;
   readonly message: string;
+  /** Of a ChatTemplateError. */
+  readonly param?: string;
 }
 
 export type TextJobResult =

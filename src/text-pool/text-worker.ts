@@ -104,7 +104,7 @@ function crashError(): TextPoolError {
   return new TextPoolError("worker_crashed", "The process that turns text into tokens died of this text.");
 }
 
-function toError({ name, message }: TextJobFailure): Error {
-  if (name === "ChatTemplateError") return new ChatTemplateError(message);
+function toError({ name, message, param }: TextJobFailure): Error {
+  if (name === "ChatTemplateError") return new ChatTemplateError(message, param);
   return new TextPoolError("vocabulary_unusable", message);
 }

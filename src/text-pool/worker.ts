@@ -4,7 +4,7 @@
  */
 import { Vocabulary, type VocabularyInfo } from "../../models/llama/vocabulary.ts";
 import { CHATML_TEMPLATE } from "../../models/text/chat-template.ts";
-import { describeReason } from "../../models/text/chat-template-error.ts";
+import { ChatTemplateError, describeReason } from "../../models/text/chat-template-error.ts";
 import { ChatTokenizer } from "../../models/text/chat-tokenizer.ts";
 import { GuardedTokenizer } from "../../models/text/guarded-tokenizer.ts";
 import type { VocabularyReport } from "../../models/text/text-vocabulary.ts";
@@ -29,7 +29,8 @@ export function runTextJob(job: TextJob): TextJobResult {
     return { output: run(job, loading) };
   } catch (error) {
     const { name, message } = error instanceof Error ? error : new Error("unknown failure");
-    return { failure: { name, message } };
+    const param = error instanceof ChatTemplateError ? { param: error.param } : {};
+    return { failure: { name, message, ...param } };
   }
 }
 

@@ -191,6 +191,7 @@ test("failures of the text pool keep their status", async (t) => {
     [new TextPoolError("template_timeout", "The template took too long."), 400, "invalid_value"],
     [new TextPoolError("worker_crashed", "/secret/path"), 500, "internal_error"],
     [new ChatTemplateError("Roles must alternate."), 400, "invalid_value"],
+    [new ChatTemplateError("Not shown.", "messages[0].tool_calls"), 400, "invalid_value"],
     [new RangeError("/secret/path"), 500, "internal_error"],
   ];
   for (const [failure, status, code] of cases) {
@@ -198,7 +199,9 @@ test("failures of the text pool keep their status", async (t) => {
     const payload = { messages: [{ role: "user", content: "hi" }], stream: true };
     const response = await server.app.inject({ method: "POST", url: "/v1/chat/completions", payload });
     assert.equal(response.statusCode, status, failure.message);
-    assert.equal(response.json<{ error: { code: string } }>().error.code, code);
+    const { error } = response.json<{ error: { code: string; param: string | null } }>();
+    assert.equal(error.code, code);
+    if (failure instanceof ChatTemplateError) assert.equal(error.param, failure.param);
     assert.equal(response.headers["x-should-retry"], status === 500 ? "false" : undefined);
     assert.doesNotMatch(response.body, /secret/);
   }

@@ -110,6 +110,19 @@ describe("TextPool", () => {
     });
   });
 
+  it("refuses tool calls that the template leaves out, by name", async (t) => {
+    const call = { type: "function", function: { name: "add", arguments: "{}" } };
+    const messages = [
+      { role: "user", content: "a" },
+      { role: "assistant", content: null, tool_calls: [call] },
+    ];
+    const given = { ...chat("a"), messages };
+    const own = await startPool(t, { chatTemplate: "{% for m in messages %}{{ m.content }}{% endfor %}" });
+    await assert.rejects(own.tokenizeChat(given), { param: "messages[1].tool_calls" });
+    const knowing = await startPool(t, { chatTemplate: "{{ messages | tojson }}" });
+    assert.ok((await knowing.tokenizeChat(given)).tokenIds.length > 0);
+  });
+
   it("refuses text that is too large before any process sees it", async (t) => {
     const small = await startPool(t, { maxInputBytes: 200 });
     await assert.rejects(small.tokenize("é".repeat(101), plain), { code: "input_too_large" });

@@ -137,6 +137,22 @@ describe("ChatTemplate", () => {
     assert.equal(render(asText, input(toolConversation, { tools })), '>{"a": 1, "b": "é"}');
   });
 
+  it("names the calls and results of tools that it would leave out", () => {
+    const hidden = (source: string, messages = toolConversation): string | null =>
+      createTemplate(source).hiddenField(messages);
+    const calls = "{% for c in m.tool_calls or [] %}{{ c.function.arguments | tojson }}{% endfor %}";
+    const strict = "{% if m.role == 'tool' %}{{ raise_exception('no') }}{% endif %}";
+    const each = (body: string): string => `{% for m in messages %}${body}{% endfor %}`;
+    assert.equal(hidden(CHATML_TEMPLATE), "messages[1].tool_calls");
+    assert.equal(hidden(CHATML_TEMPLATE, [user("a"), toolConversation[2]!]), null);
+    assert.equal(hidden(each(calls)), "messages[2]");
+    assert.equal(hidden(each(calls + strict)), "messages[2]");
+    assert.equal(hidden(each(`${calls}{{ m.content }}`)), null);
+    assert.equal(hidden(each(calls), [user("a"), { role: "assistant", content: "b", tool_calls: [] }]), null);
+    const onlyWithTools = `{% if tools %}${each(calls)}{% endif %}`;
+    assert.equal(hidden(onlyWithTools, toolConversation.slice(0, 2)), "messages[1].tool_calls");
+  });
+
   it("leaves the content of a tool call null for templates that tell calls by it", () => {
     const source =
       "{% for m in messages %}{% if m.content is none %}{{ m.tool_calls[0]['function']['arguments'] }}{% endif %}{% endfor %}";

@@ -21,6 +21,7 @@ function parseMessage(message: unknown, path: string): ChatMessage {
   if (typeof role !== "string" || !roles.has(role)) {
     throw invalidValue(`${path}.role`, `'${path}.role' must be one of ${[...roles].join(", ")}.`);
   }
+  if ((message["function_call"] ?? null) !== null) throw unsupportedParameter(`${path}.function_call`);
   return {
     role,
     content: parseContent(message["content"], role, `${path}.content`),

@@ -111,6 +111,7 @@ const chatCases: readonly Case[] = [
   ["content missing", { messages: [{ role: "user" }] }, invalid("messages[0].content")],
   ["content number", { messages: [{ role: "user", content: 5 }] }, invalid("messages[0].content")],
   ["null content of the assistant", { messages: [...user, { role: "assistant", content: null }] }, ok],
+  ["old call", { messages: [{ role: "user", function_call: {} }] }, unsupported("messages[0].function_call")],
   ["parts", { messages: [{ role: "user", content: [{ type: "text", text: "a" }] }] }, ok],
   [
     "part of unknown type",
