@@ -74,9 +74,14 @@ export class KvCacheManager {
     return this.#tables.pool.counts();
   }
 
+  /** It is so late: the time of pins runs from here. */
+  noteTime(nowMs: number): void {
+    this.#tables.nowMs = nowMs;
+  }
+
   /** Time passes: pins run out, and surplus blocks leave the pool, a few at once since copying them takes time. */
   advanceTo(nowMs: number): void {
-    this.#tables.nowMs = nowMs;
+    this.noteTime(nowMs);
     this.#tables.evict(Math.min(this.#tables.numSurplus, MAX_COOLED_BLOCKS));
   }
 
@@ -201,6 +206,7 @@ export class KvCacheManager {
   /** Ends a sequence's run. With `retain` its full computed blocks stay as a cached branch. */
   release(seqId: SeqId, options: { readonly retain: boolean }): void {
     const table = this.#tables.running(seqId);
+    this.#pin(table, 0);
     // A slice is given up with its sequence, and what is pinned of it then saved like everything else.
     if (!this.#copies) this.host.savePinned(table, this.#tables.nowMs);
     if (options.retain && this.#options.canTrim && !isCovered(table)) this.#tables.retain(table);
@@ -236,9 +242,10 @@ export class KvCacheManager {
 
   /** Pins what a sequence has of the prefixes that it wants kept, from `startBlock` on. */
   #pin({ path, pins }: BlockTable, startBlock: number): void {
-    for (const pin of pins) {
-      const end = Math.floor(pin.numTokens / this.#options.blockSize);
-      pinPath(path.slice(startBlock, end), pin, this.#tables.nowMs);
+    const { nowMs } = this.#tables;
+    for (const { numTokens, owner, ttlMs } of pins) {
+      const end = Math.floor(numTokens / this.#options.blockSize);
+      pinPath(path.slice(startBlock, end), { owner, untilMs: nowMs + ttlMs }, nowMs);
     }
   }
 

@@ -12,9 +12,12 @@ export interface Pin {
 }
 
 /** A wish to keep a prefix: it leaves the pool after all that is not pinned, and host memory only when its time is over. */
-export interface PrefixPin extends Pin {
+export interface PrefixPin {
+  readonly owner: PinOwner;
   /** Length of the prefix; only its full blocks are kept. */
   readonly numTokens: number;
+  /** From the end of each use on. */
+  readonly ttlMs: number;
 }
 
 /** Pins of which the time is over are forgotten on the way. */

@@ -28,7 +28,7 @@ export interface SequenceRequest {
   readonly pins?: readonly PinRequest[];
 }
 
-/** Keeps the first `numTokens` tokens cached for that long after the last request that asks for it. */
+/** Keeps the first `numTokens` tokens cached for that long after the end of the last request that asks for it. */
 export interface PinRequest {
   readonly numTokens: number;
   readonly ttlMs: number;

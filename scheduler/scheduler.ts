@@ -154,7 +154,8 @@ export class Scheduler {
   }
 
   /** Takes in the outcome of one batch of the latest plan. Rows of requests that were aborted meanwhile are ignored. */
-  update(batch: Batch, result: BatchResult, _nowMs: number, durationMs: number): SequenceEvent[] {
+  update(batch: Batch, result: BatchResult, nowMs: number, durationMs: number): SequenceEvent[] {
+    this.#kv.noteTime(nowMs);
     this.stepTimes.observe({ batch, usedTokens: this.#kv.numHeldTokens, durationMs });
     const events = this.#pendingEvents;
     this.#pendingEvents = [];

@@ -1,14 +1,7 @@
 import type { DiskFetch } from "../kvcache/disk-index.ts";
 import { REQUESTS, type PrefixPin } from "../kvcache/pins.ts";
 import type { PrefixKey } from "../kvcache/prefix-cache.ts";
-import type {
-  FinishReason,
-  PinRequest,
-  SequenceRequest,
-  SequenceStatus,
-  SequenceView,
-  SeqId,
-} from "./contracts.ts";
+import type { FinishReason, SequenceRequest, SequenceStatus, SequenceView, SeqId } from "./contracts.ts";
 import type { SamplingParams } from "./sampling-params.ts";
 import type { SchedulerOptions } from "./scheduler-options.ts";
 import { type Contender, dueTime } from "./urgency.ts";
@@ -84,7 +77,7 @@ export class Sequence implements SequenceView, PrefixKey, Contender {
     this.agedArrivalMs = arrival.arrivalMs + arrival.priority * arrival.priorityAgeingMs;
     this.urgency = this.agedArrivalMs;
     this.#firstTokenWithinMs = request.firstTokenWithinMs;
-    this.pins = (request.pins ?? []).map((pin) => toPin(pin, arrival.arrivalMs));
+    this.pins = (request.pins ?? []).map((pin) => ({ owner: REQUESTS, ...pin }));
     this.maxNumTokens = Math.min(this.numPromptTokens + request.maxTokens, limits.maxModelLen);
     const numTogether = this.numPromptTokens === 1 ? 0 : this.numPromptTokens;
     this.decodesFrom = limits.isDeterministic === true ? numTogether : Infinity;
@@ -145,8 +138,4 @@ export class Sequence implements SequenceView, PrefixKey, Contender {
     if (this.sampling.stopTokenIds.includes(tokenId)) return "stop";
     return this.wantsToken ? null : "length";
   }
-}
-
-function toPin({ numTokens, ttlMs, owner = REQUESTS }: PinRequest, nowMs: number): PrefixPin {
-  return { numTokens, owner, untilMs: nowMs + ttlMs };
 }

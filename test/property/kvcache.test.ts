@@ -29,7 +29,7 @@ const actions = fc.oneof(
         fc.record({
           owner: fc.constantFrom("", "a"),
           numTokens: fc.nat(12),
-          untilMs: fc.constantFrom(0, 10, 1000),
+          ttlMs: fc.constantFrom(0, 10, 1000),
         }),
         { maxLength: 2 },
       ),

@@ -50,7 +50,7 @@ export class DiskMachine {
 
   /** Computes a sequence and pins it. */
   pin(tokens: readonly number[], ttlMs = HOUR_MS, owner = REQUESTS): void {
-    this.#run(tokens, [{ numTokens: tokens.length, untilMs: this.nowMs + ttlMs, owner }]);
+    this.#run(tokens, [{ numTokens: tokens.length, ttlMs, owner }]);
   }
 
   /** Computes a sequence, or restores what there is of it. */
@@ -85,6 +85,7 @@ export class DiskMachine {
   }
 
   #run(tokens: readonly number[], pins: readonly PrefixPin[]): void {
+    this.kv.noteTime(this.nowMs);
     const key = { tokens, cacheSalt: SALT };
     const { seqId } = this.kv.admit({ key, useCachedPrefix: true, numReserveBlocks: 0, pins })!;
     this.kv.commit(seqId, tokens.length);

@@ -13,7 +13,7 @@ export const prefixSchema = Type.Object({
       exclusiveMinimum: 0,
       maximum: WEEK_SECONDS,
       default: 3600,
-      description: "Seconds to keep it.",
+      description: "Seconds to keep it, from when it is computed.",
     }),
   ),
   cache_salt: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),

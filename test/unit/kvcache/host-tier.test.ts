@@ -140,7 +140,7 @@ describe("HostTier", () => {
 
 const PIN = { owner: "a", untilMs: 100 };
 
-/** Computes a sequence whose first tokens are pinned until then. */
+/** Computes a sequence whose first tokens are pinned for that long. */
 function runPinned(
   kv: KvCacheManager,
   tokens: readonly number[],
@@ -160,7 +160,7 @@ function runPinned(
 describe("A pinned prefix", () => {
   test("leaves the pool after everything else", () => {
     const kv = createKvCacheManager();
-    runPinned(kv, range(0, 16), { numTokens: 8, untilMs: 100 });
+    runPinned(kv, range(0, 16), { numTokens: 8, ttlMs: 100 });
     run(kv, range(100, 16));
     run(kv, range(200, 20));
     assert.ok(isKnown(kv, range(0, 8)) && !isKnown(kv, range(0, 12)) && !isKnown(kv, range(100, 16)));
@@ -170,7 +170,7 @@ describe("A pinned prefix", () => {
 
   test("stays in host memory until its time is over", () => {
     const kv = createTiered({ maxCachedBlocks: 0, maxHostBlocks: 4 });
-    runPinned(kv, range(0, 8), { numTokens: 8, untilMs: 100 });
+    runPinned(kv, range(0, 8), { numTokens: 8, ttlMs: 100 });
     run(kv, range(100, 16));
     run(kv, range(200, 16));
     assert.ok(isKnown(kv, range(0, 8)) && isKnown(kv, range(200, 8)));
@@ -181,8 +181,8 @@ describe("A pinned prefix", () => {
   test("is kept by a later request too, and for as long as the longest asks", () => {
     const kv = createTiered({ maxCachedBlocks: 0, maxHostBlocks: 4 });
     run(kv, range(0, 8));
-    runPinned(kv, range(0, 9), { numTokens: 8, untilMs: 50 });
-    runPinned(kv, range(0, 9), { numTokens: 8, untilMs: 20 });
+    runPinned(kv, range(0, 9), { numTokens: 8, ttlMs: 50 });
+    runPinned(kv, range(0, 9), { numTokens: 8, ttlMs: 20 });
     kv.advanceTo(49);
     run(kv, range(100, 16));
     assert.ok(isKnown(kv, range(0, 8)));
@@ -193,8 +193,8 @@ describe("A pinned prefix", () => {
       const kv = createTiered({ hostSegmentBlocks: 1 });
       if (isCached) run(kv, range(0, 20));
       const pins = [
-        { owner: REQUESTS, numTokens: 16, untilMs: 50 },
-        { owner: REQUESTS, numTokens: 8, untilMs: 100 },
+        { owner: REQUESTS, numTokens: 16, ttlMs: 50 },
+        { owner: REQUESTS, numTokens: 8, ttlMs: 100 },
       ];
       const request = {
         key: { tokens: range(0, 21), cacheSalt: "" },
@@ -211,10 +211,10 @@ describe("A pinned prefix", () => {
 
   test("can be given up by its owner, while those of others on it go on", () => {
     const kv = createTiered({ maxCachedBlocks: 0, maxHostBlocks: 4 });
-    const wish = { numTokens: 16, untilMs: 100 };
+    const wish = { numTokens: 16, ttlMs: 100 };
     runPinned(kv, range(0, 16), { ...wish, owner: "long" });
     runPinned(kv, range(0, 16), { ...wish, owner: "short", numTokens: 8 });
-    runPinned(kv, range(0, 16), { ...wish, numTokens: 4, untilMs: 50 });
+    runPinned(kv, range(0, 16), { ...wish, numTokens: 4, ttlMs: 50 });
     kv.unpin({ tokens: range(0, 8), cacheSalt: "" }, "short");
     run(kv, range(100, 16));
     assert.ok(isKnown(kv, range(0, 16)), "the longer one goes on");
@@ -225,21 +225,32 @@ describe("A pinned prefix", () => {
 
   test("leaves nothing behind when its time is over", () => {
     const kv = createTiered();
-    for (const owner of ["a", "b", "c"]) {
-      runPinned(kv, range(0, 8), { owner, numTokens: 8, untilMs: 10 });
-      kv.advanceTo(10);
+    for (const [index, owner] of ["a", "b", "c"].entries()) {
+      runPinned(kv, range(0, 8), { owner, numTokens: 8, ttlMs: 10 });
+      kv.advanceTo(10 * (index + 1));
     }
-    runPinned(kv, range(0, 8), { owner: "d", numTokens: 8, untilMs: 20 });
+    runPinned(kv, range(0, 8), { owner: "d", numTokens: 8, ttlMs: 20 });
     assert.deepEqual(
-      [...kv.host.pinned(10)].map(({ nodes }) => [...nodes[0]!.pins!]),
-      [[["d", 20]]],
+      [...kv.host.pinned(30)].map(({ nodes }) => [...nodes[0]!.pins!]),
+      [[["d", 50]]],
     );
+  });
+
+  test("is kept for its time from the end of its sequence on", () => {
+    const kv = createTiered();
+    const pins = [{ owner: REQUESTS, numTokens: 8, ttlMs: 100 }];
+    const key = { tokens: range(0, 12), cacheSalt: "" };
+    const { seqId } = kv.admit({ key, useCachedPrefix: true, numReserveBlocks: 0, pins })!;
+    kv.commit(seqId, 12);
+    kv.advanceTo(500);
+    kv.release(seqId, { retain: true });
+    assert.deepEqual([[...kv.host.pinned(599)].length, [...kv.host.pinned(600)].length], [1, 0]);
   });
 
   test("is copied when its sequence ends, whoever else holds it", () => {
     const kv = createTiered();
     run(kv, range(0, 12));
-    runPinned(kv, range(0, 12), { numTokens: 9, untilMs: 100 });
+    runPinned(kv, range(0, 12), { numTokens: 9, ttlMs: 100 });
     assert.deepEqual(
       [...kv.host.pinned(99)].map(({ startBlock, nodes }) => [startBlock, nodes.length]),
       [[0, 2]],
@@ -266,7 +277,7 @@ describe("A pinned prefix", () => {
   test("can be one that is cached already", () => {
     const kv = createTiered({ maxCachedBlocks: 0, maxHostBlocks: 4 });
     run(kv, range(0, 8));
-    runPinned(kv, range(0, 8), { numTokens: 8, untilMs: 100 });
+    runPinned(kv, range(0, 8), { numTokens: 8, ttlMs: 100 });
     run(kv, range(100, 16));
     assert.ok(isKnown(kv, range(0, 8)));
   });
