@@ -1,7 +1,7 @@
 import type { KvCacheManager } from "../kvcache/kv-cache-manager.ts";
 import type { Batch, BatchRow, LogitsWanted } from "./contracts.ts";
-import { numCommonTokens } from "./common-prefix.ts";
 import type { CopyTimeModel } from "./copy-time-model.ts";
+import { findLeader } from "./leader.ts";
 import type { PrefillPace } from "./prefill-pace.ts";
 import type { Roster } from "./roster.ts";
 import type { SchedulerOptions } from "./scheduler-options.ts";
@@ -175,36 +175,39 @@ export class StepPlanner {
     const started = this.#roster.running.byUrgency.filter((it) => it.isRunnable && !it.isDecoding);
     started.sort((left, right) => this.#order.compare(right, left));
     for (const ahead: Sequence[] = []; ;) {
-      const sequence = this.#admitBefore(started.at(-1), ahead) ?? started.pop();
+      const sequence = this.#takeBefore(started, ahead) ?? started.pop();
       if (sequence === undefined) return;
       ahead.push(sequence);
       yield sequence;
     }
   }
 
-  /** Admits the first of the waiting sequences, if it comes before `next` and there is room. */
-  #admitBefore(next: Sequence | undefined, ahead: readonly Sequence[]): Sequence | undefined {
+  /**
+   * Admits the first of the waiting sequences, if it comes before all that have started and there is room. It lends its
+   * turn to one of those, a leader, that has more of its prefix than the cache: what it would compute now, the leader
+   * does for both. Nobody waits for one that is ahead in this very step any longer than for the next step: a leader
+   * reaches its end in it, else there would be no budget left for others.
+   */
+  #takeBefore(started: Sequence[], ahead: readonly Sequence[]): Sequence | undefined {
+    const next = started.at(-1);
     for (let numPassedOver = 0; numPassedOver < MAX_PASSED_OVER; numPassedOver += 1) {
       const waiting = this.#roster.nextWaiting();
       if (waiting === null || (next !== undefined && this.#order.compare(next, waiting) < 0))
         return undefined;
-      const mustWait = this.#isLed(waiting, ahead) || this.#awaitsDisk(waiting);
+      const isLed = findLeader(waiting, ahead, this.#kv) !== undefined;
+      const leader = isLed ? undefined : this.#leaderOf(waiting, started);
+      const mustWait = isLed || leader !== undefined || this.#awaitsDisk(waiting);
       if (!mustWait) return this.#admit(waiting) ? waiting : undefined;
       this.#roster.passOver(waiting);
+      if (leader !== undefined) return started.splice(started.indexOf(leader), 1)[0];
     }
     return undefined;
   }
 
-  /**
-   * True when a sequence computed in this step, a leader, has more of this one's prefix than the cache: it shares
-   * in the next step what it would otherwise compute again. Leaders are ahead in this very step and reach their end
-   * in it, else there would be no budget left for others: nobody waits for a leader that is not running.
-   */
-  #isLed(sequence: Sequence, ahead: readonly Sequence[]): boolean {
-    if (!this.#kv.options.canShare || sequence.wantsPromptLogprobs) return false;
-    const { blockSize } = this.#kv.options;
-    const numShared = Math.max(0, ...ahead.map((leader) => numCommonTokens(leader, sequence, blockSize)));
-    return numShared > 0 && numShared > this.#kv.numCachedTokens(sequence);
+  /** For one that could start now: who waits for room has no turn to lend. */
+  #leaderOf(waiting: Sequence, started: readonly Sequence[]): Sequence | undefined {
+    const leader = findLeader(waiting, started, this.#kv);
+    return leader !== undefined && this.#roster.hasRoom(waiting) ? leader : undefined;
   }
 
   /** What only the disk has of its prefix is being read. It asks once each time that it waits, so it never waits for long. */

@@ -61,7 +61,7 @@ describe("A sequence whose prefix another one computes in this step", () => {
     assert.equal(engine.scheduler.stats().numPromptTokensComputed, 32 + 7 * 4);
   });
 
-  test("does not wait for a less urgent one", () => {
+  test("goes first when none of the others has started", () => {
     const engine = createEngine();
     engine.add({ requestId: "urgent", tokens: [...SHARED, 400], priority: -1 });
     assert.deepEqual(rowsOf(engine.step()), ["urgent"]);
@@ -107,5 +107,82 @@ describe("A sequence whose prefix another one computes in this step", () => {
     engine.drain();
     for (const index of range(0, 100)) assert.equal(engine.finishOf(`more-${index}`), "length");
     assert.equal(engine.scheduler.stats().numPromptTokensComputed, 40 + 8 + 100);
+  });
+});
+
+describe("A sequence whose turn comes before that of one in the midst of their common prefix", () => {
+  const LONG = range(0, 200);
+
+  /** A leader of 200 tokens, of which one step computes 32. */
+  function createStarted(options: FakeEngineOptions = {}): FakeEngine {
+    const scheduler = { maxNumBatchedTokens: 32, ...options.scheduler };
+    const engine = new FakeEngine({ ...options, kv: { numBlocks: 128, ...options.kv }, scheduler });
+    engine.add({ requestId: "leader", tokens: LONG, maxTokens: 1 });
+    engine.step();
+    return engine;
+  }
+
+  function numComputed(engine: FakeEngine): number {
+    return engine.scheduler.stats().numPromptTokensComputed;
+  }
+
+  test("lends it its turn, and shares what it has computed", () => {
+    const engine = createStarted();
+    engine.add({ requestId: "other", tokens: range(900, 150), maxTokens: 1 });
+    engine.add({ requestId: "shorter", tokens: [...range(0, 96), 500], maxTokens: 1 });
+    assert.deepEqual(rowsOf(engine.step()), ["leader"]);
+    assert.deepEqual(rowsOf(engine.step()), ["leader"]);
+    const plan = engine.step();
+    assert.deepEqual(plan!.cacheOps, [{ kind: "share", from: 0, to: 1, numTokens: 96 }]);
+    assert.ok(rowsOf(plan).includes("shorter"));
+    engine.drain();
+    assert.equal(numComputed(engine), 200 + 150 + 1);
+  });
+
+  test("waits for it across classes too", () => {
+    const engine = createStarted();
+    engine.add({ requestId: "other", tokens: range(900, 20), maxTokens: 1 });
+    engine.add({ requestId: "urgent", tokens: [...range(0, 64), 500], priority: -1, maxTokens: 1 });
+    assert.deepEqual(rowsOf(engine.step()), ["leader"]);
+    assert.ok(rowsOf(engine.step()).includes("urgent"));
+    engine.drain();
+    assert.equal(numComputed(engine), 200 + 20 + 1);
+  });
+
+  test("goes on by itself when that one is paused", () => {
+    const engine = createStarted();
+    engine.add({ requestId: "shorter", tokens: [...range(0, 96), 500], maxTokens: 1 });
+    engine.step();
+    engine.scheduler.pause("leader");
+    assert.deepEqual(rowsOf(engine.step()), ["shorter"]);
+    assert.equal(numCachedTokens(engine, "shorter"), 64);
+  });
+
+  test("has no turn to lend where there is no room for it", () => {
+    const engine = createStarted({ scheduler: { maxNumSeqs: 2 } });
+    engine.add({ requestId: "other", tokens: range(900, 100), maxTokens: 1 });
+    engine.step();
+    engine.add({ requestId: "shorter", tokens: [...range(0, 48), 500], maxTokens: 1 });
+    assert.deepEqual(rowsOf(engine.step()), ["other"]);
+  });
+
+  test("does not wait for one that must first compute what the cache has", () => {
+    const engine = new FakeEngine({ kv: { numBlocks: 256 }, scheduler: { maxNumBatchedTokens: 32 } });
+    engine.add({ requestId: "cached", tokens: LONG, maxTokens: 1 });
+    engine.drain();
+    const sampling = createSamplingParams({ promptLogprobs: 0 });
+    engine.add({ requestId: "computes all", tokens: [...LONG, ...LONG], maxTokens: 1, sampling });
+    engine.step();
+    engine.add({ requestId: "shares", tokens: [...LONG, ...range(0, 20)], maxTokens: 1 });
+    assert.ok(rowsOf(engine.step()).includes("shares"));
+    assert.equal(numCachedTokens(engine, "shares"), 200);
+  });
+
+  test("any number of them compute the prefix once", () => {
+    const engine = createStarted({ kv: { numBlocks: 512, numSeqIds: 64 } });
+    for (const index of range(0, 40))
+      engine.add({ requestId: `${index}`, tokens: [...range(0, 160), 500 + index], maxTokens: 1 });
+    engine.drain();
+    assert.equal(numComputed(engine), 200 + 40);
   });
 });
