@@ -88,6 +88,11 @@ export class PrefillPace {
     return (this.#stepTimes.prefillMs(MAX_CHUNK, 0) / MAX_CHUNK) * numTokens;
   }
 
+  /** How many such tokens take that long; infinitely many until something is known. */
+  fastPrefillTokens(durationMs: number): number {
+    return durationMs === 0 ? 0 : Math.ceil(durationMs / this.fastPrefillMs(1));
+  }
+
   /**
    * With so many tokens a prefill call is about as fast for each of them as with any number: another prompt in it would
    * only delay the first token of the one before, and whoever comes next. Until something is known, the most there are.

@@ -140,8 +140,9 @@ export class Scheduler {
   schedule(nowMs: number): StepPlan | null {
     this.#order.nowMs = nowMs;
     this.#kv.advanceTo(nowMs);
+    // Before the plan, which then knows what time the copies take; for a step that only copies nobody would wait.
+    if (this.#roster.hasRunnable) this.#kv.copyAhead();
     const batches = this.#planner.plan();
-    if (batches.length > 0) this.#kv.copyAhead();
     const cacheOps = this.#kv.takeOps();
     this.#countDiskHits(cacheOps);
     if (batches.length === 0 && cacheOps.length === 0) return null;

@@ -142,6 +142,7 @@ export class StepPlanner {
     let budget = Infinity;
     let stretch = 1;
     let numTokens = 0;
+    let copyMs = 0;
     for (const sequence of this.#prefillOrder()) {
       if (first === null) {
         stretch = this.#stretch(numDecodeRows, sequence);
@@ -149,7 +150,12 @@ export class StepPlanner {
       } else if (this.#roster.running.hasFewerSeats(first, sequence)) {
         // What rides along delays the first token of the prompt that it rides with.
         break;
+      } else {
+        // What its admission copies leaves less time for tokens, if any.
+        budget -= this.#pace.fastPrefillTokens(this.#copyMs(numDecodeRows) - copyMs);
+        if (budget < MIN_FURTHER_CHUNK) break;
       }
+      copyMs = this.#copyMs(numDecodeRows);
       const row = makeRow(sequence, sequence.prefillChunk(budget));
       rows.push(row);
       budget -= row.numTokens;
@@ -251,8 +257,13 @@ export class StepPlanner {
       maxTokens: isShort ? Math.min(maxNumBatchedTokens, this.#pace.nimbleCall(load)) : maxNumBatchedTokens,
       targetItlMs,
       stretch,
-      copyMs: this.#copyTimes.operationsMs(this.#kv.pendingOps),
+      copyMs: this.#copyMs(numDecodeRows),
     });
+  }
+
+  /** By how much the copies of the step, as far as it is planned, delay those that decode. */
+  #copyMs(numDecodeRows: number): number {
+    return numDecodeRows === 0 ? 0 : this.#copyTimes.operationsMs(this.#kv.pendingOps);
   }
 
   /** Most of what runs is one tenant's, and others come and go: the next of theirs should not wait for a long call. */
