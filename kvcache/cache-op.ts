@@ -13,15 +13,22 @@ export type HostSlot = number;
  *   restore   copies that range from a host slot, which may hold more, to the end of `seqId`, which lacks exactly it;
  *             needs free cells for all that the slot holds, for a moment
  *
- * In streams a slot holds the whole of a sequence from its start on, whatever the range says, and takes its place.
- *
  *   discard   forgets a host slot
+ *
+ * In streams only whole sequences are copied, and from their start on: `save` has the range of all of it, and a slot
+ * takes the place of what the receiver has. `numCopiedTokens` is then all that the slot, or the sequence to share, holds.
  */
 export type CacheOp =
-  | { readonly kind: "share"; readonly from: SeqId; readonly to: SeqId; readonly numTokens: number }
+  | {
+      readonly kind: "share";
+      readonly from: SeqId;
+      readonly to: SeqId;
+      readonly numTokens: number;
+      readonly numCopiedTokens?: number;
+    }
   | { readonly kind: "trim"; readonly seqId: SeqId; readonly fromPosition: number }
   | ({ readonly kind: "save" } & HostCopyRange)
-  | ({ readonly kind: "restore" } & HostCopyRange)
+  | ({ readonly kind: "restore"; readonly numCopiedTokens?: number } & HostCopyRange)
   | { readonly kind: "discard"; readonly slot: HostSlot };
 
 export interface HostCopyRange {
@@ -29,4 +36,32 @@ export interface HostCopyRange {
   readonly seqId: SeqId;
   readonly fromPosition: number;
   readonly toPosition: number;
+}
+
+export interface CopyCount {
+  readonly numCopies: number;
+  readonly numTokens: number;
+}
+
+/** All that operations copy to and from host memory. */
+export function countCopies(operations: readonly CacheOp[]): CopyCount {
+  const lengths = operations.flatMap(copiesOf);
+  return { numCopies: lengths.length, numTokens: lengths.reduce((sum, length) => sum + length, 0) };
+}
+
+/** Tokens of each copy: what is shared by copying goes there and back, tags and trims copy nothing. */
+function copiesOf(operation: CacheOp): number[] {
+  switch (operation.kind) {
+    case "save":
+      return [operation.toPosition - operation.fromPosition];
+    case "restore":
+      return [operation.numCopiedTokens ?? operation.toPosition - operation.fromPosition];
+    case "share":
+      return operation.numCopiedTokens === undefined
+        ? []
+        : [operation.numCopiedTokens, operation.numCopiedTokens];
+    case "trim":
+    case "discard":
+      return [];
+  }
 }

@@ -1,4 +1,5 @@
 import type { HostSlot } from "./cache-op.ts";
+import { isWorthCopying } from "./copy-worth.ts";
 import type { DiskFetch, DiskIndex } from "./disk-index.ts";
 import { pinPath, type Pin } from "./pins.ts";
 import type { HostSegment, PrefixKey, PrefixNode } from "./prefix-cache.ts";
@@ -90,8 +91,11 @@ export class DiskExchange {
     if (!this.#store.options.copiesWhole)
       return new Set(missing.filter((it) => this.#store.isOnlyOnDisk(it)));
     const last = missing.at(-1);
-    // Not a large copy for a few blocks at its end.
-    const isWorthIt = missing.length * 2 > match.length && this.#store.isOnlyOnDisk(last);
+    // Not a large copy for a few blocks, at its start or its end.
+    const isWorthIt =
+      missing.length * 2 > match.length &&
+      this.#store.isOnlyOnDisk(last) &&
+      isWorthCopying(match.length, last.numCopiedBlocks);
     return new Set(isWorthIt ? [last] : []);
   }
 

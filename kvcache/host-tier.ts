@@ -112,6 +112,11 @@ export class HostTier {
     this.#store.touch(table.path.at(-1));
   }
 
+  /** Blocks of the copy that has this one, and where copies are whole all before it; Infinity where memory has none. */
+  numCopiedBlocks({ hosted }: PrefixNode): number {
+    return this.#store.isInMemory(hosted) ? hosted.numCopiedBlocks : Infinity;
+  }
+
   /** One copy has it all: that of the deepest block. */
   #restoreWhole({ path, seqId }: BlockTable, match: readonly PrefixNode[]): void {
     const segment = match.at(-1)?.hosted;
@@ -121,7 +126,9 @@ export class HostTier {
       path.push(node);
     }
     const toPosition = path.length * this.#options.blockSize;
-    this.#options.emit({ kind: "restore", slot: segment.slot, seqId, fromPosition: 0, toPosition });
+    const numCopiedTokens = segment.numCopiedBlocks * this.#options.blockSize;
+    const range = { fromPosition: 0, toPosition, numCopiedTokens };
+    this.#options.emit({ kind: "restore", slot: segment.slot, seqId, ...range });
   }
 
   #restoreSegments(
@@ -151,9 +158,10 @@ export class HostTier {
     const segment = this.#store.create(startBlock, nodes);
     this.#store.enterMemory(segment, { isFromDisk: false });
     const { blockSize, emit } = this.#options;
+    const endBlock = startBlock + nodes.length;
     const range = {
-      fromPosition: startBlock * blockSize,
-      toPosition: (startBlock + nodes.length) * blockSize,
+      fromPosition: (endBlock - segment.numCopiedBlocks) * blockSize,
+      toPosition: endBlock * blockSize,
     };
     emit({ kind: "save", slot: segment.slot, seqId, ...range });
   }

@@ -2,6 +2,7 @@ import type { Admission, AdmissionRequest } from "./admission.ts";
 import type { Block, BlockCounts } from "./block-pool.ts";
 import type { BlockTable } from "./block-table.ts";
 import type { CacheOp, SeqId } from "./cache-op.ts";
+import { isWorthCopying } from "./copy-worth.ts";
 import type { DiskFetch } from "./disk-index.ts";
 import { HostTier, DEFAULT_SEGMENT_BLOCKS } from "./host-tier.ts";
 import { findViolations } from "./integrity.ts";
@@ -161,17 +162,21 @@ export class KvCacheManager {
     return shared.length;
   }
 
-  /** An id of one's own is all that it takes. Returns how many blocks are copied from another sequence. */
+  /** An id of one's own is all that it takes. What copies less has the prefix copied from it, a sequence or a slot. Returns how many blocks are copied from another sequence. */
   #fillSlice(table: BlockTable, { key, useCachedPrefix }: AdmissionRequest): number {
     this.#tables.all.set(table.seqId, table);
     this.#tables.append(table, this.numBlocksFor(key.tokens.length));
     const match = useCachedPrefix ? this.#match(key) : [];
+    const last = match.at(-1);
+    if (last === undefined) return 0;
+    if (this.#tables.numCopiedBlocks(last) < this.host.numCopiedBlocks(last)) {
+      this.#tables.share(match, table);
+      return match.length;
+    }
     const shared = match.filter(isInPool);
-    const hostHasMore = shared.length < match.length;
-    if (shared.length > 0 && !hostHasMore) this.#tables.share(shared, table);
-    if (hostHasMore) this.host.restore(table, match, 0);
-    if (hostHasMore && shared.length > 0) this.#tables.dropCoveredBranch(shared);
-    return hostHasMore ? 0 : shared.length;
+    this.host.restore(table, match, 0);
+    if (shared.length > 0) this.#tables.dropCoveredBranch(shared);
+    return 0;
   }
 
   /** Makes sure a running sequence has blocks for `numTokens` tokens, evicting cached ones; false, and no effect, when it can't. */
@@ -255,9 +260,16 @@ export class KvCacheManager {
     return this.#prefixes.match(key, Math.floor(maxTokens / this.#options.blockSize));
   }
 
-  /** What of it is in the pool or in host memory. */
+  /** What of it is in the pool or in host memory and, in streams, worth copying with all that its sequence or slot holds. */
   #match(key: PrefixKey): PrefixNode[] {
-    return this.host.available(this.#matchAnywhere(key));
+    const match = this.host.available(this.#matchAnywhere(key));
+    if (!this.#copies) return match;
+    const isWorthIt = (node: PrefixNode, index: number): boolean =>
+      isWorthCopying(
+        index + 1,
+        Math.min(this.#tables.numCopiedBlocks(node), this.host.numCopiedBlocks(node)),
+      );
+    return match.slice(0, match.findLastIndex(isWorthIt) + 1);
   }
 
   /** Blocks that are free or evictable, or would be without `released`; not those that sharing this prefix would put to use. */

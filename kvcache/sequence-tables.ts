@@ -43,9 +43,25 @@ export class SequenceTables {
     return table;
   }
 
-  /** Any holder will do: each has computed the whole prefix. */
+  /** Any holder will do, since each has computed the whole prefix; in streams, where all of it is copied, the shortest. */
   donor(shared: readonly PrefixNode[]): BlockTable {
-    return this.all.get(shared.at(-1)!.holders.first!)!;
+    const { holders } = shared.at(-1)!;
+    let donor = this.all.get(holders.first!)!;
+    if (!this.#copies) return donor;
+    for (const seqId of holders) {
+      const holder = this.all.get(seqId)!;
+      if (holder.path.length < donor.path.length) donor = holder;
+    }
+    return donor;
+  }
+
+  /** Blocks that sharing up to this one copies in streams; Infinity where no sequence has it. */
+  numCopiedBlocks(node: PrefixNode): number {
+    return node.holders.size === 0 ? Infinity : this.donor([node]).path.length;
+  }
+
+  get #copies(): boolean {
+    return this.#options.layout === "streams";
   }
 
   /** The lowest free id, for which the oldest branch without a pin, or else the oldest, may have to go; null when all ids run. */
@@ -72,14 +88,16 @@ export class SequenceTables {
   /** Gives an empty table the start of another one. */
   share(shared: readonly PrefixNode[], table: BlockTable): void {
     const donor = this.donor(shared);
-    for (const block of this.#options.layout === "streams" ? [] : donor.blocks.slice(0, shared.length)) {
+    for (const block of this.#copies ? [] : donor.blocks.slice(0, shared.length)) {
       this.pool.hold(block, table.seqId);
       table.blocks.push(block);
     }
     for (const node of shared) node.holders.add(table.seqId);
     table.path.push(...shared);
-    const numTokens = shared.length * this.#options.blockSize;
-    this.#emit({ kind: "share", from: donor.seqId, to: table.seqId, numTokens });
+    const { blockSize } = this.#options;
+    const numTokens = shared.length * blockSize;
+    const copied = this.#copies ? { numCopiedTokens: donor.path.length * blockSize } : {};
+    this.#emit({ kind: "share", from: donor.seqId, to: table.seqId, numTokens, ...copied });
     this.dropCoveredBranch(table.path);
   }
 

@@ -1,3 +1,4 @@
+import { countCopies } from "../kvcache/cache-op.ts";
 import type { CacheOp } from "./contracts.ts";
 import { DecayedRegression } from "./decayed-regression.ts";
 
@@ -5,7 +6,7 @@ const NUM_FEATURES = 2;
 
 /**
  * How long copies between the KV pool and host memory take, learned from every step that makes some: a fixed part of each
- * copy, for which the library goes over the whole pool, and a part for each token.
+ * copy, for which the library goes over the whole pool, and a part for each token, of use or not.
  */
 export class CopyTimeModel {
   readonly #regression = new DecayedRegression(NUM_FEATURES, 0.98);
@@ -25,15 +26,4 @@ export class CopyTimeModel {
   copyMs(numCopies: number, numTokens: number): number | null {
     return this.#regression.numObservations === 0 ? null : this.#regression.predict([numCopies, numTokens]);
   }
-}
-
-function countCopies(operations: readonly CacheOp[]): { numCopies: number; numTokens: number } {
-  let numCopies = 0;
-  let numTokens = 0;
-  for (const operation of operations) {
-    if (operation.kind !== "save" && operation.kind !== "restore") continue;
-    numCopies += 1;
-    numTokens += operation.toPosition - operation.fromPosition;
-  }
-  return { numCopies, numTokens };
 }

@@ -1,3 +1,4 @@
+import { countCopies } from "../../kvcache/cache-op.ts";
 import type { BatchRow, CacheOp } from "../../scheduler/contracts.ts";
 
 /** What a machine, a model and their memory come to: all that the simulator knows about hardware. */
@@ -67,12 +68,7 @@ export class Machine {
 
   /** Milliseconds of cache operations: copies to and from host memory; tags cost nothing. */
   cacheOpsMs(operations: readonly CacheOp[]): number {
-    let numTokens = 0;
-    for (const operation of operations) {
-      if (operation.kind !== "save" && operation.kind !== "restore") continue;
-      numTokens += operation.toPosition - operation.fromPosition;
-    }
-    return (numTokens * this.parameters.hostCopyNsPerToken) / 1e6;
+    return (countCopies(operations).numTokens * this.parameters.hostCopyNsPerToken) / 1e6;
   }
 
   /** A decode call of rows that all have `context` tokens, with `numUsedCells` cells in use. */

@@ -176,4 +176,11 @@ describe("DiskExchange", () => {
     assert.equal(numCached(kv, range(0, 32)), 32);
     assert.deepEqual(kv.checkIntegrity(), []);
   });
+
+  test("in streams reads no copy of which too little is of use", () => {
+    const kv = createTiered({ layout: "streams", numBlocks: 64, numSeqIds: 4, maxHostBlocks: 64 });
+    assert.ok(kv.host.disk.noteFile({ tokens: range(0, 4 * 64), cacheSalt: "" }, 0, [], 0) !== null);
+    assert.ok(kv.fetch(keyOf([...range(0, 4), 500])).isDone);
+    assert.ok(!kv.fetch(keyOf([...range(0, 8), 500])).isDone);
+  });
 });

@@ -29,4 +29,18 @@ describe("CopyTimeModel", () => {
     assert.equal(model.operationsMs([save(150), TRIM, save(50)]), model.copyMs(2, 200));
     assert.equal(model.operationsMs([TRIM]), 0, "no copy, no time");
   });
+
+  test("counts all that is copied: whole slots, and what is shared by a copy there and back", () => {
+    const model = new CopyTimeModel();
+    for (let step = 1; step <= 100; step += 1) {
+      const numTokens = 100 * (1 + (step % 7));
+      model.observe([save(numTokens)], 1 + 0.01 * numTokens);
+    }
+    const restored = { kind: "restore", slot: 0, seqId: 0, fromPosition: 0, toPosition: 16 } as const;
+    const shared = { kind: "share", from: 0, to: 1, numTokens: 16 } as const;
+    const numCopiedTokens = 500;
+    assert.equal(model.operationsMs([{ ...restored, numCopiedTokens }]), model.copyMs(1, 500));
+    assert.equal(model.operationsMs([{ ...shared, numCopiedTokens }]), model.copyMs(2, 1_000));
+    assert.equal(model.operationsMs([shared]), 0, "a tag");
+  });
 });
