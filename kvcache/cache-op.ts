@@ -12,7 +12,6 @@ export type HostSlot = number;
  *   save      copies [fromPosition, toPosition) of `seqId` to a new host slot; the sequence keeps what it has
  *   restore   copies that range from a host slot, which may hold more, to the end of `seqId`, which lacks exactly it;
  *             needs free cells for all that the slot holds, for a moment
- *
  *   discard   forgets a host slot
  *
  * In streams only whole sequences are copied, and from their start on: `save` has the range of all of it, and a slot
@@ -38,6 +37,7 @@ export interface HostCopyRange {
   readonly toPosition: number;
 }
 
+/** Copies, and tokens of them all. */
 export interface CopyCount {
   readonly numCopies: number;
   readonly numTokens: number;
