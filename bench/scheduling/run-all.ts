@@ -10,8 +10,8 @@ import { fileURLToPath } from "node:url";
 
 import { Command } from "commander";
 
-import { packageFile } from "../../src/cli/package-file.ts";
 import { EXIT } from "../commands/exit-codes.ts";
+import { defaultResultsFolder } from "./results-folder.ts";
 import { resultsTable } from "./results-table.ts";
 import type { ScenarioResult } from "./scenario.ts";
 
@@ -35,13 +35,16 @@ type ScenarioName = keyof typeof SCENARIOS;
 const NAMES = Object.keys(SCENARIOS) as ScenarioName[];
 
 interface FlagValues {
-  readonly out: string;
+  readonly out?: string;
   readonly only?: string;
 }
 
 const command = new Command("run-all")
   .description("Runs the benchmarks of the scheduler; other options are passed on to each of them.")
-  .option("--out <folder>", "where results go", packageFile("bench/results/scheduling"))
+  .option(
+    "--out <folder>",
+    "where results go (default: bench/results/scheduling; with --quick or without --model bench/results/trial)",
+  )
   .option(
     "--only <list>",
     "some of them, with commas; with none, only the table is made again from the results there",
@@ -50,9 +53,11 @@ const command = new Command("run-all")
   .allowExcessArguments();
 
 async function main(): Promise<number> {
-  const { out, only } = command.parse().opts<FlagValues>();
+  const { out: givenOut, only } = command.parse().opts<FlagValues>();
   const wanted = only?.split(",");
   const names = NAMES.filter((name) => wanted === undefined || wanted.includes(name));
+  // Where nothing runs nothing can be overwritten, and the table wanted is that of the kept results.
+  const out = givenOut ?? defaultResultsFolder(names.length === 0 ? null : command.args);
   mkdirSync(out, { recursive: true });
   for (const name of names) {
     const json = join(out, `${name}.json`);

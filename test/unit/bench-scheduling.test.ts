@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { basename } from "node:path";
 import { describe, it } from "node:test";
 
 import type { RequestRecord } from "../../bench/load/request.ts";
@@ -8,6 +9,7 @@ import { mean } from "../../bench/scheduling/mean.ts";
 import { residentBytes } from "../../bench/scheduling/process-tree.ts";
 import { computedPrefillTokens, growth, parseSamples, sampleSum } from "../../bench/scheduling/prometheus.ts";
 import { PromptSource } from "../../bench/scheduling/prompt-source.ts";
+import { defaultResultsFolder } from "../../bench/scheduling/results-folder.ts";
 import { resultsTable } from "../../bench/scheduling/results-table.ts";
 import type { ScenarioResult } from "../../bench/scheduling/scenario.ts";
 
@@ -103,6 +105,15 @@ describe("parts of the scheduling benchmarks", () => {
 
   it("memory of a process tree is at least that of its root", { skip: process.platform !== "linux" }, () => {
     assert.ok(residentBytes(process.pid) > 10 * 2 ** 20);
+  });
+
+  it("trial runs do not write over results that are kept", () => {
+    const folder = (flags: string[] | null) => basename(defaultResultsFolder(flags));
+    assert.equal(folder(["--model", "m.gguf", "--threads", "2"]), "scheduling");
+    assert.equal(folder(["--model=m.gguf"]), "scheduling");
+    assert.equal(folder([]), "trial");
+    assert.equal(folder(["--quick", "--model", "m.gguf"]), "trial");
+    assert.equal(folder(null), "scheduling");
   });
 
   it("results become a table that shows what failed and what a quick run is worth", () => {
