@@ -26,6 +26,7 @@ const SCENARIOS = {
   fairness: ["fairness.js"],
   "first-come": ["first-come.js"],
   churn: ["churn.js"],
+  throughput: ["../engine/throughput.js"],
   "schedule-cost": ["../engine/schedule.js"],
   layouts: ["../engine/layouts.js"],
 } as const satisfies Record<string, readonly [string, ...string[]]>;
