@@ -1,19 +1,19 @@
 /*
  * Other work on the machine. The same decoding streams, in turns, on a server of one thread alone, on one of all
- * threads alone and beside a process that spins, and on two servers of all threads side by side.
+ * threads alone and beside a process that spins, and on two servers of all threads side by side; also as many as those two
+ * have together on one of them alone, for a larger batch decodes more tokens per second.
  * Run: npm run bench:contention -- --model FILE [--json FILE]
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { contentionFindings, type Observed, type SideName } from "./contention-findings.ts";
 import { DecodeStreams, outputTokensPerSecond, tokenGaps } from "./decode-streams.ts";
-import { atLeast, atMost, ratio } from "./goal.ts";
 import { kvMemoryFor, startHeadway } from "./headway-server.ts";
 import { sampleSum, scrape } from "./prometheus.ts";
-import { mean } from "./mean.ts";
 import { createPromptSource, type PromptSource } from "./prompt-source.ts";
-import { runScenario, type Findings, type Row, type ScenarioSettings } from "./scenario.ts";
+import { runScenario, type Findings, type ScenarioSettings } from "./scenario.ts";
 import { TokenClient } from "./token-client.ts";
 
 const NUM_STREAMS = 8;
@@ -22,19 +22,6 @@ const WINDOW_MS = 8_000;
 const QUICK_WINDOW_MS = 1_500;
 /** More than any stream produces in a window. */
 const MAX_TOKENS = 1_500;
-
-interface Observed {
-  readonly tokensPerSecond: number;
-  readonly stepP50Ms: number;
-  readonly stepP99Ms: number;
-  readonly numThreads: number | null;
-}
-
-type SideName =
-  | "one thread, alone"
-  | "all threads, alone"
-  | "all threads, beside a busy process"
-  | "two servers, together";
 
 async function run(settings: ScenarioSettings): Promise<Findings> {
   const windowMs = settings.isQuick ? QUICK_WINDOW_MS : WINDOW_MS;
@@ -55,6 +42,7 @@ async function run(settings: ScenarioSettings): Promise<Findings> {
       note("all threads, beside a busy process", await besideBusyProcess(() => first.decode(windowMs)));
       // Threads that were given up come back while the machine is calm.
       await first.decode(windowMs / 2);
+      note("all threads, alone with 16 streams", await first.decode(windowMs, 2 * NUM_STREAMS));
       note(
         "two servers, together",
         together(await Promise.all([first.decode(windowMs), second.decode(windowMs)])),
@@ -63,7 +51,7 @@ async function run(settings: ScenarioSettings): Promise<Findings> {
   } finally {
     for (const contender of contenders) await contender.stop();
   }
-  return findingsOf(found);
+  return contentionFindings(found);
 }
 
 class Contender {
@@ -92,9 +80,9 @@ class Contender {
   }
 
   /** What the streams get from the moment all decode: a server's adjustment to its neighbours is part of it. */
-  async decode(windowMs: number): Promise<Observed> {
+  async decode(windowMs: number, numStreams = NUM_STREAMS): Promise<Observed> {
     const client = this.#client;
-    const options = { numStreams: NUM_STREAMS, maxTokens: MAX_TOKENS };
+    const options = { numStreams, maxTokens: MAX_TOKENS };
     const streams = await DecodeStreams.start(client, this.#prompts, options);
     const startMs = client.now();
     await sleep(windowMs);
@@ -131,43 +119,6 @@ function together(both: readonly [Observed, Observed]): Observed {
     stepP50Ms: Math.max(first.stepP50Ms, second.stepP50Ms),
     stepP99Ms: Math.max(first.stepP99Ms, second.stepP99Ms),
     numThreads: (first.numThreads ?? 0) + (second.numThreads ?? 0),
-  };
-}
-
-function findingsOf(found: ReadonlyMap<SideName, readonly Observed[]>): Findings {
-  const meanOf = (name: SideName, value: (observed: Observed) => number): number | null =>
-    mean((found.get(name) ?? []).map(value));
-  const speed = (name: SideName): number | null => meanOf(name, ({ tokensPerSecond }) => tokensPerSecond);
-  const busy = "all threads, beside a busy process";
-  return {
-    rows: [...found].map(([name, windows]) => row(name, windows)),
-    goals: [
-      atMost(
-        "step p99 / p50 beside a busy process",
-        meanOf(busy, (each) => each.stepP99Ms / each.stepP50Ms),
-        3,
-      ),
-      atLeast(
-        "tokens/s beside a busy process / one thread alone",
-        ratio(speed(busy), speed("one thread, alone")),
-        0.9,
-      ),
-      atLeast(
-        "tokens/s of two servers / one alone",
-        ratio(speed("two servers, together"), speed("all threads, alone")),
-        0.8,
-      ),
-    ],
-  };
-}
-
-function row(side: SideName, windows: readonly Observed[]): Row {
-  return {
-    side,
-    "output tokens/s": mean(windows.map(({ tokensPerSecond }) => tokensPerSecond)),
-    "step p50 ms": mean(windows.map(({ stepP50Ms }) => stepP50Ms)),
-    "step p99 ms": mean(windows.map(({ stepP99Ms }) => stepP99Ms)),
-    "threads at the end": windows.map(({ numThreads }) => numThreads ?? "-").join(", "),
   };
 }
 

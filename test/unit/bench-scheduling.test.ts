@@ -3,6 +3,11 @@ import { basename } from "node:path";
 import { describe, it } from "node:test";
 
 import type { RequestRecord } from "../../bench/load/request.ts";
+import {
+  contentionFindings,
+  type Observed,
+  type SideName,
+} from "../../bench/scheduling/contention-findings.ts";
 import { longestStallMs, outputTokensPerSecond, tokenGaps } from "../../bench/scheduling/decode-streams.ts";
 import { atLeast, atMost, ratio, verdict } from "../../bench/scheduling/goal.ts";
 import { mean } from "../../bench/scheduling/mean.ts";
@@ -90,6 +95,23 @@ describe("gaps of decoding streams", () => {
 
   it("give a rate", () => {
     assert.equal(Math.round(outputTokensPerSecond(streams, window)), 43);
+  });
+});
+
+describe("contention", () => {
+  it("compares two servers with one that has the streams of both", () => {
+    const at = (tokensPerSecond: number): Observed[] => [
+      { tokensPerSecond, stepP50Ms: 1, stepP99Ms: 1, numThreads: 2 },
+    ];
+    const { goals } = contentionFindings(
+      new Map<SideName, Observed[]>([
+        ["all threads, alone", at(100)],
+        ["all threads, alone with 16 streams", at(200)],
+        ["two servers, together", at(150)],
+      ]),
+    );
+    const goal = goals.find(({ claim }) => claim.includes("two servers"));
+    assert.deepEqual([goal?.value, goal?.limit], [0.75, 0.8]);
   });
 });
 
