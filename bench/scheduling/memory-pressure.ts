@@ -1,14 +1,16 @@
 /*
- * A KV pool for four requests, thirty-two offered at once; then the same with the engine killed ten times.
+ * A KV pool for four requests, thirty-two offered at once, half of which begin alike; then the same with the engine killed
+ * ten times.
  * With --server-option=--deterministic every request has a slice of its own, so none is ever short of memory. There half of
  * the requests are urgent and arrive one after the other, which parks those that run, and the outputs must also equal
- * those of an unloaded server.
+ * those of an unloaded server without prefix cache.
  * Run: npm run bench:memory-pressure -- --model FILE [--json FILE]
  */
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { atLeast, atMost, ratio, type Goal } from "./goal.ts";
-import { kvMemoryFor, startHeadway, type HeadwayServer, type ServeOptions } from "./headway-server.ts";
+import { kvMemoryFor, startHeadway, type ServeOptions } from "./headway-server.ts";
+import { killEngines } from "./kill-engines.ts";
 import { computedPrefillTokens, growth, scrape } from "./prometheus.ts";
 import { createPromptSource } from "./prompt-source.ts";
 import { runScenario, type Findings, type Row, type ScenarioSettings } from "./scenario.ts";
@@ -19,25 +21,25 @@ const NUM_FITTING = 4;
 const MAX_MODEL_LEN = 256;
 const NUM_KILLS = 10;
 const POLL_MS = 20;
-/** Requests that are asked again of an unloaded server, one at a time. */
-const NUM_COMPARED = 8;
 
 const isDeterministic = process.argv.includes("--server-option=--deterministic");
 
 interface Sizes {
   readonly promptLength: number;
+  /** How much of it the prompts that begin alike have in common; whole blocks. */
+  readonly prefixLength: number;
   readonly outputLength: number;
 }
 
 /** Four of either fill a whole number of 256 cells, which is how the library sizes its cache. */
-const FULL: Sizes = { promptLength: 96, outputLength: 96 };
-const QUICK: Sizes = { promptLength: 32, outputLength: 32 };
+const FULL: Sizes = { promptLength: 96, prefixLength: 48, outputLength: 96 };
+const QUICK: Sizes = { promptLength: 32, prefixLength: 16, outputLength: 32 };
 
 interface Pressure {
   readonly name: string;
   readonly answers: readonly Answer[];
   readonly seconds: number;
-  readonly numKills: number;
+  readonly numRestarts: number;
   readonly numPreemptions: number | null;
   readonly numParks: number | null;
   /** Part of all prefill that computed something a second time. */
@@ -68,7 +70,9 @@ async function run(settings: ScenarioSettings): Promise<Findings> {
   });
   const goals = [calm, killed].flatMap((each) => goalsOf(each, sizes));
   if (isDeterministic) {
-    const alone = await unloaded(settings, options, prompts.slice(0, NUM_COMPARED), sizes);
+    // Without a cache: what hits it must give the same outputs too.
+    const serverOptions = [...settings.serverOptions, "--no-prefix-cache"];
+    const alone = await unloaded({ ...settings, serverOptions }, options, prompts, sizes);
     goals.push(...[calm, killed].map((each) => sameOutputs(each, alone)));
   }
   return { rows: [calm, killed].map((each) => row(each, sizes)), goals };
@@ -82,7 +86,11 @@ async function createPrompts(
   const server = await startHeadway(settings, options);
   try {
     const source = await createPromptSource(server.url);
-    return Array.from({ length: NUM_OFFERED }, () => source.next(sizes.promptLength));
+    const prefix = source.next(sizes.prefixLength);
+    return Array.from({ length: NUM_OFFERED }, (_, index) => {
+      const prompt = source.next(sizes.promptLength);
+      return beginsAlike(index) ? [...prefix, ...prompt.slice(prefix.length)] : prompt;
+    });
   } finally {
     await server.stop();
   }
@@ -127,8 +135,7 @@ async function pressed(
       numExpected: NUM_OFFERED * sizes.outputLength,
       signal: over.signal,
     });
-    const answers = await running;
-    over.abort();
+    const [answers, numRestarts] = await Promise.all([running.finally(() => over.abort()), killing]);
     const seconds = (client.now() - startMs) / 1000;
     const after = await scrape(server.url);
     const computed = computedPrefillTokens(before, after);
@@ -136,10 +143,10 @@ async function pressed(
       name,
       answers,
       seconds,
-      numKills: await killing,
+      numRestarts,
       numPreemptions: growth(before, after, ["vllm:num_preemptions_total"]),
       numParks: growth(before, after, ["headway_preemptions_total", 'mode="swap"']),
-      recomputeShare: computed === null ? null : 1 - (NUM_OFFERED * sizes.promptLength) / computed,
+      recomputeShare: computed === null ? null : 1 - numUniqueTokens(prompts, sizes) / computed,
     };
   } finally {
     client.close();
@@ -147,34 +154,20 @@ async function pressed(
   }
 }
 
+/** Two of each four: in the deterministic mode one of them is urgent. */
+function beginsAlike(index: number): boolean {
+  return index % 4 < 2;
+}
+
 /** Every second one in the deterministic mode. */
 function isUrgent(index: number): boolean {
   return isDeterministic && index % 2 === 1;
 }
 
-interface KillPlan {
-  readonly numKills: number;
-  readonly numReceived: () => number;
-  readonly numExpected: number;
-  /** Nothing is left to disturb. */
-  readonly signal: AbortSignal;
-}
-
-/** Kills the engine each time a further share of all tokens has reached the clients; resolves to how often. */
-async function killEngines(
-  server: HeadwayServer,
-  { numKills, numReceived, numExpected, signal }: KillPlan,
-): Promise<number> {
-  let numDone = 0;
-  while (numDone < numKills && !signal.aborted) {
-    await sleep(POLL_MS);
-    if (numReceived() < ((numDone + 0.5) / numKills) * numExpected) continue;
-    const pid = server.enginePid();
-    if (pid === null) continue;
-    process.kill(pid, "SIGKILL");
-    numDone += 1;
-  }
-  return numDone;
+/** What has to be computed at least: the common beginning once. */
+function numUniqueTokens(prompts: readonly number[][], { promptLength, prefixLength }: Sizes): number {
+  const numAlike = prompts.filter((_, index) => beginsAlike(index)).length;
+  return prompts.length * promptLength - (numAlike - 1) * prefixLength;
 }
 
 async function unloaded(
@@ -196,14 +189,14 @@ async function unloaded(
   }
 }
 
-function goalsOf({ name, answers, numKills, numParks }: Pressure, sizes: Sizes): Goal[] {
+function goalsOf({ name, answers, numRestarts, numParks }: Pressure, sizes: Sizes): Goal[] {
   const numComplete = answers.filter(({ record }) => isComplete(record, sizes)).length;
   const numFailed = answers.filter(({ record }) => record.outcome !== "ok").length;
   return [
     atLeast(`${name}: complete with all tokens`, numComplete, NUM_OFFERED),
     atMost(`${name}: errors`, numFailed, 0),
     ...(isDeterministic ? [atLeast(`${name}: parks`, numParks, 1)] : []),
-    ...(name === "with engine kills" ? [atLeast(`${name}: kills`, numKills, NUM_KILLS)] : []),
+    ...(name === "with engine kills" ? [atLeast(`${name}: engine restarts`, numRestarts, NUM_KILLS)] : []),
   ];
 }
 
@@ -213,10 +206,11 @@ function isComplete({ outcome, outputTokens }: Answer["record"], { outputLength 
 
 function sameOutputs({ name, answers }: Pressure, alone: readonly string[]): Goal {
   const numSame = alone.filter((text, index) => text === answers[index]?.text).length;
-  return atLeast(`${name}: outputs as on an unloaded server`, numSame, alone.length);
+  return atLeast(`${name}: of ${alone.length} outputs, as on an unloaded server`, numSame, alone.length);
 }
 
 function row({ name, answers, seconds, ...counts }: Pressure, sizes: Sizes): Row {
+  const numCached = answers.reduce((sum, { record }) => sum + (record.cachedTokens ?? 0), 0);
   return {
     side: name,
     complete: answers.filter(({ record }) => isComplete(record, sizes)).length,
@@ -224,7 +218,8 @@ function row({ name, answers, seconds, ...counts }: Pressure, sizes: Sizes): Row
     preemptions: counts.numPreemptions,
     parks: counts.numParks,
     "recompute share": counts.recomputeShare,
-    kills: counts.numKills,
+    "cached prompt tokens": numCached,
+    "engine restarts": counts.numRestarts,
   };
 }
 

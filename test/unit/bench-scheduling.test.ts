@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { basename } from "node:path";
-import { describe, it } from "node:test";
+import { after, before, describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import type { RequestRecord } from "../../bench/load/request.ts";
 import {
@@ -10,6 +15,7 @@ import {
 } from "../../bench/scheduling/contention-findings.ts";
 import { longestStallMs, outputTokensPerSecond, tokenGaps } from "../../bench/scheduling/decode-streams.ts";
 import { atLeast, atMost, ratio, verdict } from "../../bench/scheduling/goal.ts";
+import { killEngines } from "../../bench/scheduling/kill-engines.ts";
 import { mean } from "../../bench/scheduling/mean.ts";
 import { residentBytes } from "../../bench/scheduling/process-tree.ts";
 import { computedPrefillTokens, growth, parseSamples, sampleSum } from "../../bench/scheduling/prometheus.ts";
@@ -112,6 +118,69 @@ describe("contention", () => {
     );
     const goal = goals.find(({ claim }) => claim.includes("two servers"));
     assert.deepEqual([goal?.value, goal?.limit], [0.75, 0.8]);
+  });
+});
+
+/** Stands for a server: its engine loads for a while, and it learns late that one has died. */
+class FakeServer {
+  #engine = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { stdio: "ignore" });
+  #isHealthy = true;
+  #isLoading = false;
+  #numDeaths = 0;
+  numKilledWhileLoading = 0;
+  readonly http = createServer((request, response) => {
+    const isHealth = request.url === "/health";
+    response.writeHead(isHealth && !this.#isHealthy ? 503 : 200);
+    response.end(isHealth ? "" : `headway_engine_restarts_total{engine="0"} ${this.#numDeaths}`);
+  });
+
+  enginePid(): number | null {
+    if (this.#isLoading) this.numKilledWhileLoading += 1;
+    this.#engine.once("exit", () => void this.#restart());
+    return this.#engine.pid ?? null;
+  }
+
+  async #restart(): Promise<void> {
+    this.#isLoading = true;
+    this.#engine = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { stdio: "ignore" });
+    await sleep(50);
+    this.#isHealthy = false;
+    this.#numDeaths += 1;
+    await sleep(100);
+    this.#isHealthy = true;
+    this.#isLoading = false;
+  }
+
+  stop(): void {
+    this.#engine.removeAllListeners("exit").kill("SIGKILL");
+    this.http.close();
+  }
+}
+
+describe("engine kills", () => {
+  let fake: FakeServer;
+  let url = "";
+  let numReceived = 0;
+  const plan = { numKills: 3, numReceived: () => (numReceived += 1), numExpected: 30 };
+
+  before(async () => {
+    fake = new FakeServer();
+    await once(fake.http.listen(0, "127.0.0.1"), "listening");
+    url = `http://127.0.0.1:${(fake.http.address() as AddressInfo).port}`;
+  });
+
+  after(() => fake.stop());
+
+  it("count what came back, and spare an engine that loads", async () => {
+    const server = { url, enginePid: () => fake.enginePid() };
+    assert.equal(await killEngines(server, { ...plan, signal: new AbortController().signal }), 3);
+    assert.equal(fake.numKilledWhileLoading, 0);
+  });
+
+  it("end with the load", async () => {
+    const server = { url, enginePid: () => assert.fail("nothing is left to kill for") };
+    const noMore = { ...plan, numReceived: () => 0, signal: AbortSignal.abort() };
+    assert.equal(await killEngines(server, noMore), 0);
   });
 });
 
