@@ -58,6 +58,8 @@ export interface BenchOptionValues {
   seed: number;
   textSeed?: number;
   maxLag: number;
+  /** Shown while it runs. */
+  live: boolean;
   /** Of the commands that write vLLM's arrays, the replies' text among them. */
   detailed?: boolean;
 }
@@ -89,7 +91,9 @@ export function addBenchOptions(command: Command): Command {
       "--text-seed <n>",
       "seed of the prompts' words (default: new words every time, so that no prefix cache remembers them)",
       wholeAtLeast(0),
-    );
+    )
+    .optionsGroup("Output:")
+    .option("--no-live", "no view while it runs");
 }
 
 function choice(...allowed: string[]) {

@@ -10,7 +10,7 @@ import { compareSides, type Comparison, type Side } from "../compare/compare-run
 import { measuredRecords, summarizeRun } from "../measure/run-summary.ts";
 import { windowOptions, withoutSecrets } from "../report/bench-result.ts";
 import { formatMs, formatRate, formatTable } from "../report/format.ts";
-import { LiveView } from "../report/live-view.ts";
+import { liveView } from "../report/live-view.ts";
 import { machineFacts } from "../report/machine-facts.ts";
 import { writeJson } from "../report/result-file.ts";
 import { warningLines } from "../report/warning-lines.ts";
@@ -68,7 +68,7 @@ export async function compareCommand(options: CompareOptionValues): Promise<numb
   for (let round = 0; round < numRounds; round++) {
     // Every second round starts with B, so that neither side always runs on the warmer machine.
     const order = round % 2 === 0 ? [a, b] : [b, a];
-    for (const side of order) await runRound(side, round);
+    for (const side of order) await runRound(side, { round, live: options.live });
   }
   const comparisons = compareSides(a.side, b.side, options.seed);
   console.log(comparisonText(comparisons, a.side.label, b.side.label));
@@ -105,12 +105,15 @@ async function prepareSide(options: BenchOptionValues, label: string): Promise<P
   return { config, server, calibration: await calibrationOf(config), side: { label, rounds: [] } };
 }
 
-async function runRound({ config, calibration, side }: PreparedSide, round: number): Promise<void> {
+async function runRound(
+  { config, calibration, side }: PreparedSide,
+  { round, live }: { readonly round: number; readonly live: boolean },
+): Promise<void> {
   process.stderr.write(`round ${round + 1}, ${side.label}\n`);
   const data = await runOnce(config, {
     runIndex: round,
     calibration,
-    observer: new LiveView(process.stderr),
+    observer: liveView({ live }),
   });
   const summary = summarizeRun(data, windowOptions(config), config.slo);
   side.rounds.push({ measured: measuredRecords(data.records, summary.window), summary });

@@ -9,7 +9,7 @@ import { summarizeRun } from "../measure/run-summary.ts";
 import { windowOptions, withoutSecrets } from "../report/bench-result.ts";
 import { writeCurveReport } from "../report/curve-report.ts";
 import { formatMs, formatPercent, formatRate, formatTable } from "../report/format.ts";
-import { LiveView } from "../report/live-view.ts";
+import { liveView } from "../report/live-view.ts";
 import { machineFacts } from "../report/machine-facts.ts";
 import { writeJson } from "../report/result-file.ts";
 import { warningLines } from "../report/warning-lines.ts";
@@ -70,7 +70,7 @@ export async function curveCommand(options: CurveOptionValues): Promise<number> 
     const data = await runOnce(leveled, {
       runIndex: index,
       calibration,
-      observer: new LiveView(process.stderr),
+      observer: liveView(options),
     });
     points.push({ level, unit, summary: summarizeRun(data, windowOptions(leveled), leveled.slo) });
   }

@@ -7,7 +7,7 @@ import { baselineNotes } from "../compare/baseline-notes.ts";
 import { FAIL_IF_HELP, judge, outcomeText, parseFailConditions } from "../compare/fail-condition.ts";
 import { benchResult, type BenchResult } from "../report/bench-result.ts";
 import { writeHtmlReport } from "../report/html-report.ts";
-import { LiveView } from "../report/live-view.ts";
+import { liveView } from "../report/live-view.ts";
 import { readResult, writeRecords, writeResult } from "../report/result-file.ts";
 import { summaryText } from "../report/summary-text.ts";
 import { runBenchmark } from "../run-benchmark.ts";
@@ -22,7 +22,6 @@ interface RunOptionValues extends BenchOptionValues {
   baseline?: string;
   failIf?: string;
   strict: boolean;
-  live: boolean;
 }
 
 /** Where results go and what makes the command fail. */
@@ -33,7 +32,6 @@ export function addOutputOptions(command: Command): Command {
     .option("--detailed", "with --json: also vLLM's arrays of every request", false)
     .option("--jsonl <file>", "write a line of raw times for every request")
     .option("--html <file>", "write a report with charts, one file that needs nothing else")
-    .option("--no-live", "no view while it runs")
     .optionsGroup("Checks:")
     .option("--baseline <file>", "an earlier --json result to compare with")
     .option("--fail-if <conditions>", FAIL_IF_HELP)
@@ -48,7 +46,7 @@ export async function runCommand(options: RunOptionValues): Promise<number> {
     throw new RangeError("--fail-if compares with an earlier result: name it with --baseline");
   const { config, server } = await prepareTarget(options);
   const date = new Date();
-  const view = new LiveView(options.live ? process.stderr : { write: () => true });
+  const view = liveView(options);
   const data = await untilInterrupted((signal) => runBenchmark(config, view, signal));
   const result = benchResult({ config, data, server, date });
   await writeOutputs(options, data, result);

@@ -9,7 +9,7 @@ import { above, share, wholeAtLeast } from "../option-numbers.ts";
 import { summarizeRun } from "../measure/run-summary.ts";
 import { windowOptions, withoutSecrets } from "../report/bench-result.ts";
 import { formatMs, formatPercent, formatRate } from "../report/format.ts";
-import { LiveView } from "../report/live-view.ts";
+import { liveView } from "../report/live-view.ts";
 import { machineFacts } from "../report/machine-facts.ts";
 import { writeJson } from "../report/result-file.ts";
 import { warningLines } from "../report/warning-lines.ts";
@@ -63,7 +63,7 @@ export async function searchCommand(options: SearchOptionValues): Promise<number
     const data = await runOnce(trial, {
       runIndex: index,
       calibration,
-      observer: new LiveView(process.stderr),
+      observer: liveView(options),
     });
     const summary = summarizeRun(data, windowOptions(trial), trial.slo);
     summaries.push(summary);

@@ -166,3 +166,8 @@ function pair(values: number[]): string {
   const sorted = values.sort((a, b) => a - b);
   return `${formatMs(percentileOfSorted(sorted, 50))}/${formatMs(percentileOfSorted(sorted, 99))}`;
 }
+
+/** What `--no-live` switches off. */
+export function liveView({ live }: { readonly live: boolean }): LiveView {
+  return new LiveView(live ? process.stderr : { write: () => true });
+}

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readText } from "../workloads/read-lines.ts";
 import type { MachineParameters } from "./machine.ts";
 
 /**
@@ -128,7 +128,7 @@ export function readMachine(nameOrPath: string): MachineParameters {
   if (!nameOrPath.endsWith(".json")) {
     throw new RangeError(`no machine '${nameOrPath}'; known are ${names}, or a .json file`);
   }
-  return parseMachine(JSON.parse(readFileSync(nameOrPath, "utf8")), nameOrPath);
+  return parseMachine(JSON.parse(readText(nameOrPath)), nameOrPath);
 }
 
 function parseMachine(fields: Record<string, unknown>, path: string): MachineParameters {

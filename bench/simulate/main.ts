@@ -10,13 +10,32 @@ import { SimulationThreads } from "./simulation-threads.ts";
 async function main(args: readonly string[]): Promise<void> {
   const settings = readOrExplain(args);
   if (settings === null) return;
-  const startMs = performance.now();
   const threads = new SimulationThreads(settings.numThreads);
+  try {
+    await simulate(settings, threads);
+  } catch (error) {
+    const sentence = explainFailure(error);
+    if (sentence === null) throw error;
+    console.error(sentence);
+    process.exitCode = 1;
+  } finally {
+    await threads.close();
+  }
+}
+
+async function simulate(settings: SimulateArguments, threads: SimulationThreads): Promise<void> {
+  const startMs = performance.now();
   const { text, data } = await runSimulation(settings, threads);
   console.log(text);
   console.error(`\n${((performance.now() - startMs) / 1_000).toFixed(1)} s`);
   if (settings.jsonPath !== null) writeFileSync(settings.jsonPath, `${JSON.stringify(data, null, 1)}\n`);
-  await threads.close();
+}
+
+/** A trace that cannot be read or played, a file that cannot be written; null for a defect of ours. */
+function explainFailure(error: unknown): string | null {
+  if (!(error instanceof Error)) return null;
+  const isForUser = error instanceof RangeError || "syscall" in error;
+  return isForUser ? error.message : null;
 }
 
 /** Null when there is nothing to run. */

@@ -22,12 +22,13 @@ describe("bench subcommands", () => {
   let fast: FakeOpenAiServer;
   let slow: FakeOpenAiServer;
   let printed = "";
+  let shown = "";
 
   before(async () => {
     fast = await FakeOpenAiServer.start({ ttftMs: 10, itlMs: 1 });
     slow = await FakeOpenAiServer.start({ ttftMs: 300, itlMs: 1 });
     mock.method(console, "log", (text: string) => (printed += `${text}\n`));
-    mock.method(process.stderr, "write", () => true);
+    mock.method(process.stderr, "write", (text: string) => (shown += text));
   });
 
   after(async () => {
@@ -38,6 +39,7 @@ describe("bench subcommands", () => {
 
   async function run(...options: string[]): Promise<{ code: number; text: string; document: Document }> {
     printed = "";
+    shown = "";
     const json = join(folder, "result.json");
     const code = await benchCommand([...options, "--json", json]);
     return { code, text: printed, document: JSON.parse(readFileSync(json, "utf8")) as Document };
@@ -56,6 +58,28 @@ describe("bench subcommands", () => {
     const prompts = (fake: FakeOpenAiServer) =>
       new Set(fake.seen.map(({ body }) => body.messages?.[0]?.content));
     assert.deepEqual(prompts(fast), prompts(slow));
+  });
+
+  it("show how far they are, unless told --no-live", async () => {
+    const { isTTY } = process.stderr;
+    process.stderr.isTTY = true;
+    const load = ["--url", fast.url, "--duration", "0.5", "--output-tokens", "2"];
+    const search = ["--max-rate", "40", "--from-rate", "40", "--confirm", "0", "--slo", "ttft=5000"];
+    const commands = [
+      ["curve", "--clients", "1"],
+      ["compare", "--concurrency", "2", "--repeat", "2"],
+      ["search", ...search],
+    ];
+    try {
+      for (const command of commands) {
+        await run(...command, ...load);
+        assert.match(shown, /in flight/);
+        await run(...command, ...load, "--no-live");
+        assert.doesNotMatch(shown, /in flight/);
+      }
+    } finally {
+      process.stderr.isTTY = isTTY;
+    }
   });
 
   it("search stops at the highest allowed rate that meets the SLO, confirmed", async () => {

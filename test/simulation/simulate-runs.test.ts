@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { readArguments } from "../../bench/simulate/arguments.ts";
 import { EngineSimulation } from "../../bench/simulate/engine-simulation.ts";
 import { Machine } from "../../bench/simulate/machine.ts";
@@ -20,6 +22,35 @@ async function report(args: readonly string[], numThreads: number): Promise<Simu
     await threads.close();
   }
 }
+
+/** The program as `npm run bench:simulate` starts it. */
+async function runProgram(...args: readonly string[]): Promise<{ code: number | null; errors: string }> {
+  const entry = fileURLToPath(new URL("../../bench/simulate/main.js", import.meta.url));
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, [entry, ...args], (_error, _output, errors) =>
+      resolve({ code: child.exitCode, errors }),
+    );
+  });
+}
+
+describe("What the user can mend", () => {
+  for (const threads of ["1", "2"]) {
+    test(`is told in one sentence, with ${threads} threads`, async () => {
+      const { code, errors } = await runProgram("--trace", "nope", "--threads", threads);
+      assert.equal(code, 1);
+      assert.match(errors, /^cannot read nope: .*\n$/);
+    });
+  }
+
+  test("is told when the result cannot be written, or a machine not be read", async () => {
+    const unwritable = await runProgram("--requests", "1", "--json", "/nope/result.json");
+    assert.equal(unwritable.code, 1);
+    assert.doesNotMatch(unwritable.errors, /\n {4}at /);
+    const unknown = await runProgram("--machine", "nope.json");
+    assert.equal(unknown.code, 2);
+    assert.match(unknown.errors, /^cannot read nope.json: /);
+  });
+});
 
 describe("A report", () => {
   const commands = {
