@@ -16,7 +16,7 @@ const POOL_GRAIN_TOKENS = 256;
 const MIN_MODEL_LEN = 256;
 /** On CPU decode speed stops growing near 16 rows; more only add latency. */
 const DEFAULT_MAX_NUM_SEQS = { cpu: 16, gpu: 64 } as const;
-/** What a typical request needs; the default pool on CPU holds this much for every row. */
+/** What a typical request needs; the default pool of the paged layout on CPU holds this much for every row. */
 const TYPICAL_REQUEST_TOKENS = 2048;
 /** Part of the free RAM that the pool may take unasked. */
 const DEFAULT_RAM_SHARE = 0.25;
@@ -84,7 +84,7 @@ export class MemoryPlanError extends Error {
 
 /** Sizes the KV pool. Pure arithmetic; throws MemoryPlanError when not even one request would fit. */
 export function planMemory(options: MemoryPlanOptions): MemoryPlan {
-  const wantedNumSeqs = options.maxNumSeqs ?? DEFAULT_MAX_NUM_SEQS[options.isGpu ? "gpu" : "cpu"];
+  const wantedNumSeqs = wantedRows(options);
   const costs = costsOf(options, wantedNumSeqs);
   const isPaged = options.kvLayout === "paged";
   const wantedNumSlices = isPaged ? wantedNumSeqs : ceilTo(options.streamMultiple ?? 1, wantedNumSeqs);
@@ -184,15 +184,27 @@ function poolSize(options: MemoryPlanOptions, costs: Costs, maxNumSeqs: number):
       },
     );
   }
-  const isSliced = options.kvLayout === "streams" && maxModelLen !== null;
-  const typical = isSliced ? ceilToGrain(maxModelLen) : Math.min(longest, TYPICAL_REQUEST_TOKENS);
+  const perRow = defaultRowTokens(options);
   return smallest(
     { numTokens: fitting(DEFAULT_RAM_SHARE * freeBytes), reason: `a quarter of the free ${memory.source}` },
     {
-      numTokens: ceilToGrain(Math.max(maxModelLen ?? 0, maxNumSeqs * typical)),
-      reason: `${typical} tokens for each of ${maxNumSeqs} rows`,
+      numTokens: ceilToGrain(Math.max(maxModelLen ?? 0, maxNumSeqs * perRow)),
+      reason: `${perRow} tokens for each of ${maxNumSeqs} rows`,
     },
   );
+}
+
+/** Rows of one pool lend each other what they do not need; a slice holds the longest request that such a pool would. */
+function defaultRowTokens(options: MemoryPlanOptions): number {
+  const { kvLayout, maxModelLen, shape } = options;
+  const longest = maxModelLen ?? trainedLength(shape);
+  const typical = Math.min(longest, TYPICAL_REQUEST_TOKENS);
+  if (kvLayout === "paged") return typical;
+  return ceilToGrain(maxModelLen ?? Math.min(longest, wantedRows(options) * typical));
+}
+
+function wantedRows({ maxNumSeqs, isGpu }: MemoryPlanOptions): number {
+  return maxNumSeqs ?? DEFAULT_MAX_NUM_SEQS[isGpu ? "gpu" : "cpu"];
 }
 
 function smallest(first: PoolSize, second: PoolSize): PoolSize {

@@ -144,10 +144,31 @@ test("the table names blocks, tokens and bytes", () => {
 
 test("streams are slices for all rows, each as long as the longest request", () => {
   const plan = planMemory(planOptions({ kvLayout: "streams" }));
-  assert.deepEqual([plan.numStreams, plan.maxNumSeqs, plan.maxModelLen], [16, 16, 2048]);
+  assert.deepEqual([plan.numStreams, plan.maxNumSeqs, plan.maxModelLen], [16, 16, 8192]);
   const long = planMemory(planOptions({ kvLayout: "streams", maxModelLen: 5000, maxNumSeqs: 4 }));
   assert.deepEqual([long.numStreams, long.maxModelLen], [4, 5000]);
   assert.equal(long.numBlocks * long.blockSize, 4 * 5120);
+});
+
+test("a request may be as long in a slice as with one pool, as far as a quarter of the free RAM holds that for every row", () => {
+  const anyOptions = fc.record({
+    freeBytes: fc.integer({ min: 4 * GIB, max: 100 * GIB }),
+    maxNumSeqs: fc.integer({ min: 1, max: 64 }),
+    contextLength: fc.option(fc.integer({ min: 256, max: 131_072 })),
+    streamMultiple: fc.constantFrom(1, 4),
+  });
+  fc.assert(
+    fc.property(anyOptions, ({ freeBytes, maxNumSeqs, contextLength, streamMultiple }) => {
+      const memory = { freeBytes, totalBytes: 100 * GIB, source: "RAM" };
+      const options = planOptions({ memory, maxNumSeqs, shape: { ...shape, contextLength } });
+      const paged = planMemory(options);
+      const streams = planMemory({ ...options, kvLayout: "streams", streamMultiple });
+      const isCutShort = streams.reason.startsWith("a quarter");
+      assert.ok(isCutShort || streams.maxModelLen >= paged.maxModelLen);
+      assert.ok(streams.kvBytes <= freeBytes / 4);
+      assert.equal(streams.maxNumSeqs, maxNumSeqs);
+    }),
+  );
 });
 
 test("streams are fewer where the memory is small, and a slice that is too short is refused", () => {
