@@ -1,5 +1,12 @@
-/** An observation counts as at most this many times, or this part of, what was expected: one hiccup must not move the line. */
+/** An observation counts as at most this many times what was expected: one hiccup must not move the line. */
 const MAX_SURPRISE = 3;
+/**
+ * Disturbances make times longer, never shorter. After so many observations in a row that are below that part of what
+ * was expected, all that was learned is scaled down: small calls alone would hardly move a line through large ones.
+ */
+const NUM_FAR_BELOW = 3;
+/** What the past then weighs, in parts of what it did. */
+const SCALED_WEIGHT = 0.1;
 
 /** Expectations count only after this many observations. */
 const NUM_WARM_UP = 5;
@@ -17,7 +24,7 @@ export interface RegressionSnapshot {
 }
 
 /**
- * Online least squares with non-negative coefficients and exponential forgetting.
+ * Online least squares of times with non-negative coefficients and exponential forgetting.
  * Solves the normal equations by projected coordinate descent in the order of the features:
  * what the observations cannot tell apart is credited to the earlier feature.
  */
@@ -30,6 +37,8 @@ export class DecayedRegression {
   readonly #coefficients: Float64Array;
   #isSolved = true;
   #numObservations = 0;
+  /** Of the latest ones in a row that were far below what was expected, the part of it that each was. */
+  #partsFarBelow: number[] = [];
 
   /** `decay` is what an observation weighs after the next one, in (0, 1]. */
   constructor(numFeatures: number, decay: number) {
@@ -68,7 +77,7 @@ export class DecayedRegression {
   }
 
   observe(features: readonly number[], value: number): void {
-    const target = this.#clamp(features, value);
+    const target = this.#compare(value, this.#expect(features));
     for (let row = 0; row < features.length; row += 1) {
       const moments = this.#moments[row]!;
       const feature = features[row]!;
@@ -86,11 +95,32 @@ export class DecayedRegression {
     return dot(this.#coefficients, features);
   }
 
-  #clamp(features: readonly number[], value: number): number {
-    if (this.#numObservations < NUM_WARM_UP) return value;
+  /** Null where there is nothing to go by. */
+  #expect(features: readonly number[]): number | null {
+    if (this.#numObservations < NUM_WARM_UP) return null;
     const expected = this.predict(features);
-    if (expected === 0) return value;
-    return Math.min(Math.max(value, expected / MAX_SURPRISE), expected * MAX_SURPRISE);
+    return expected === 0 ? null : expected;
+  }
+
+  /** What an observation counts as. */
+  #compare(value: number, expected: number | null): number {
+    if (expected === null) return value;
+    const part = value / expected;
+    this.#partsFarBelow = part < 1 / MAX_SURPRISE ? [...this.#partsFarBelow, part] : [];
+    if (this.#partsFarBelow.length === NUM_FAR_BELOW) {
+      this.#scale(Math.max(...this.#partsFarBelow));
+      this.#partsFarBelow = [];
+    }
+    return Math.min(value, expected * MAX_SURPRISE);
+  }
+
+  /** A guess for calls of other kinds than the latest, so it weighs little. */
+  #scale(factor: number): void {
+    for (const [index, moments] of this.#moments.entries()) {
+      for (let column = 0; column < moments.length; column += 1) moments[column]! *= SCALED_WEIGHT;
+      this.#targets[index]! *= factor * SCALED_WEIGHT;
+      this.#coefficients[index]! *= factor;
+    }
   }
 
   #solve(): void {

@@ -9,10 +9,8 @@ import { MemoryPlanError } from "../../models/memory-plan.ts";
 import { probeRam } from "../../models/memory-probe.ts";
 import type { ModelRunner } from "../../models/model-runner.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
-import type { StepTimeModel } from "../../scheduler/step-time-model.ts";
 import { Scheduler } from "../../scheduler/scheduler.ts";
 import { attachDiskTier, type AttachDiskTierOptions, type AttachedDiskTier } from "./attach-disk-tier.ts";
-import { calibrate } from "./calibration.ts";
 import { findNondeterminism } from "./check-determinism.ts";
 import { isCopyWorthIt, measureCopyCost } from "./copy-cost.ts";
 import { ModelRefusedError, runEngineProcess, type LoadedEngine } from "./engine-process.ts";
@@ -20,11 +18,10 @@ import type { EngineSettings } from "./engine-settings.ts";
 import { GovernedRunner } from "./governed-runner.ts";
 import { describeHostTier, kvCacheOptions } from "./kv-cache-options.ts";
 import { LayoutStore } from "./layout-store.ts";
+import { learnStepTimes } from "./learn-step-times.ts";
 import { StepTimeStore } from "./step-time-store.ts";
 import type { FromEngine } from "./protocol.ts";
 
-/** A start is held up by at most this and one call more, once for each model and machine. */
-const CALIBRATION_BUDGET_MS = 3000;
 /** Tokens of a sequence for which the target is told at start. */
 const TYPICAL_LENGTH = 512;
 
@@ -52,7 +49,12 @@ function load(send: (message: FromEngine) => void, settings: EngineSettings): Lo
   const governed = new GovernedRunner(runner, (numThreads, reason) => {
     send({ type: "threads", numThreads, reason });
   });
-  const saveStepTimes = learnStepTimes(governed, scheduler.stepTimes, settings.stepTimesDir);
+  const saveStepTimes = learnStepTimes({
+    runner: governed,
+    stepTimes: scheduler.stepTimes,
+    store: settings.stepTimesDir === null ? null : new StepTimeStore(settings.stepTimesDir, info),
+    now: () => performance.now(),
+  });
   // Calibration leaves the memory empty, so it comes first.
   const disk = keepPrefixes(runner, { host: kvCache.host, stepTimes: scheduler.stepTimes }, settings);
   return {
@@ -131,22 +133,6 @@ function loadOrRefuse(
       error instanceof ModelLoadError || error instanceof LibraryError || error instanceof MemoryPlanError;
     throw isRefusal ? new ModelRefusedError(error.message) : error;
   }
-}
-
-/**
- * From an earlier run on this machine, else by a short calibration. Returns what keeps the knowledge for the next start,
- * unless other programs are slowing this one down.
- */
-function learnStepTimes(runner: GovernedRunner, stepTimes: StepTimeModel, folder: string | null): () => void {
-  const store = folder === null ? null : new StepTimeStore(folder, runner.info);
-  const save = (): void => {
-    if (runner.hasAllThreads) store?.save(stepTimes.snapshot());
-  };
-  const kept = store?.load() ?? null;
-  if (kept !== null && stepTimes.restore(kept)) return save;
-  calibrate({ runner, stepTimes, now: () => performance.now(), budgetMs: CALIBRATION_BUDGET_MS });
-  save();
-  return save;
 }
 
 function describeTarget(

@@ -29,9 +29,9 @@ export class GovernedRunner implements ModelRunner {
     });
   }
 
-  /** False while threads were given up because cores are contended: times measured now are not this machine's. */
-  get hasAllThreads(): boolean {
-    return this.#governor.numThreads === this.#runner.info.numThreads;
+  /** Of the next call; fewer than the model's `info` says while cores are contended. */
+  get numThreads(): number {
+    return this.#governor.numThreads;
   }
 
   get info(): ModelInfo {

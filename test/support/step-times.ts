@@ -4,7 +4,8 @@ import { createSamplingParams } from "./scheduler-builders.ts";
 
 const VIEW = { requestId: "", seqId: 0, tokens: [], numPromptTokens: 0, sampling: createSamplingParams() };
 
-function batch(kind: Batch["kind"], numTokens: number, start = 0): Batch {
+/** A call of one row. */
+export function createBatch(kind: Batch["kind"], numTokens: number, start = 0): Batch {
   const row = { sequence: VIEW, start, numTokens, logits: "none", sample: false } as const;
   return { kind, rows: [row], numTokens };
 }
@@ -26,11 +27,11 @@ export function learnStepTimes(timeOf: (numTokens: number, depth: number) => num
   const model = new StepTimeModel();
   for (let index = 0; index < 300; index += 1) {
     const numRows = 1 + (index % 16);
-    model.observe({ batch: batch("decode", numRows), usedTokens: 0, durationMs: 10 + 2 * numRows });
+    model.observe({ batch: createBatch("decode", numRows), usedTokens: 0, durationMs: 10 + 2 * numRows });
     const numTokens = [16, 48, 64, 128, 256, 512][index % 6]!;
     const depth = 500 * (index % 5);
     model.observe({
-      batch: batch("prefill", numTokens, depth),
+      batch: createBatch("prefill", numTokens, depth),
       usedTokens: 0,
       durationMs: timeOf(numTokens, depth),
     });

@@ -7,16 +7,17 @@ import { createFakeModelInfo, FakeModelRunner } from "../../models/fake-model-ru
 import type { ModelInfo } from "../../models/model-info.ts";
 import { StepTimeModel } from "../../scheduler/step-time-model.ts";
 import { calibrate } from "../../src/engine/calibration.ts";
+import { learnStepTimes } from "../../src/engine/learn-step-times.ts";
 import { StepTimeStore } from "../../src/engine/step-time-store.ts";
 
 /** A runner whose calls take 5 ms + 1 ms a decode row, or 10 ms + 0.5 ms a prefill token, on a clock of its own. */
-function createTimedRunner(info?: ModelInfo) {
+function createTimedRunner(info?: ModelInfo, slowdown: () => number = () => 1) {
   const clock = { nowMs: 0, numCalls: 0 };
   const runner = new FakeModelRunner({
     ...(info && { info }),
     onExecute: ({ kind, numTokens }) => {
       clock.numCalls++;
-      clock.nowMs += kind === "decode" ? 5 + numTokens : 10 + numTokens / 2;
+      clock.nowMs += slowdown() * (kind === "decode" ? 5 + numTokens : 10 + numTokens / 2);
     },
   });
   return { runner, clock, now: () => clock.nowMs };
@@ -52,6 +53,34 @@ describe("calibration of a small memory", () => {
       assert.equal(runner.numUsedCells(), 0);
     });
   }
+});
+
+describe("learnStepTimes", () => {
+  /** The first calls have two threads on one core and take ten times as long; all later ones have one thread. */
+  function learnBesideLoad(numDisturbed: number) {
+    const isDisturbed = (): boolean => clock.numCalls <= numDisturbed;
+    const info = createFakeModelInfo({ numThreads: 2 });
+    const { runner, clock, now } = createTimedRunner(info, () => (isDisturbed() ? 10 : 1));
+    const governed = Object.assign(runner, { numThreads: 2 });
+    Object.defineProperty(governed, "numThreads", { get: () => (isDisturbed() ? 2 : 1) });
+    const stepTimes = new StepTimeModel();
+    const saved: unknown[] = [];
+    const store = { load: () => null, save: (snapshot: unknown) => saved.push(snapshot) };
+    learnStepTimes({ runner: governed, stepTimes, store, now });
+    return { stepTimes, saved, numCalls: clock.numCalls };
+  }
+
+  it("calibrates once while all threads have their cores, and keeps what it learned", () => {
+    const { stepTimes, saved, numCalls } = learnBesideLoad(Infinity);
+    assert.deepEqual(saved, [stepTimes.snapshot()]);
+    assert.ok(numCalls < 40);
+  });
+
+  it("forgets a calibration in which a thread was given up, and keeps none", () => {
+    const { stepTimes, saved } = learnBesideLoad(10);
+    assert.ok(Math.abs(stepTimes.decodeMs({ numDecodeRows: 4, usedTokens: 100 }) - 9) < 1);
+    assert.deepEqual(saved, []);
+  });
 });
 
 describe("StepTimeStore", () => {

@@ -39,6 +39,22 @@ describe("DecayedRegression", () => {
     assertClose(regression.predict([1, 4]), 10, 0.1);
   });
 
+  test("forgets at once what was learned ten times too slow", () => {
+    const regression = new DecayedRegression(2, 0.98);
+    for (let index = 0; index < 100; index += 1) regression.observe([1, 1 + (index % 8)], 100);
+    for (let index = 0; index < 6; index += 1) regression.observe([1, 1 + (index % 8)], 10);
+    assertClose(regression.predict([1, 4]), 10, 0.5);
+  });
+
+  test("keeps the line through noise that only makes times longer", () => {
+    const regression = new DecayedRegression(2, 0.98);
+    for (let index = 0; index < 400; index += 1) {
+      const x = 1 + (index % 16);
+      regression.observe([1, x], (10 + 2 * x) * (index % 10 === 7 ? 20 : 1));
+    }
+    assertClose(regression.predict([1, 8]), 26, 0.35);
+  });
+
   test("credits the earlier feature with what observations cannot tell apart", () => {
     const regression = new DecayedRegression(2, 0.98);
     regression.observe([64, 1], 128);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { learnStepTimes, prefillMs, tiledPrefillMs } from "../../support/step-times.ts";
+import { StepTimeModel } from "../../../scheduler/step-time-model.ts";
+import { createBatch, learnStepTimes, prefillMs, tiledPrefillMs } from "../../support/step-times.ts";
 
 describe("StepTimeModel", () => {
   test("predicts both kinds of call", () => {
@@ -22,5 +23,18 @@ describe("StepTimeModel", () => {
       const expected = tiledPrefillMs(numTokens, depth);
       assert.ok(Math.abs(tiled.prefillMs(numTokens, depth) - expected) < 0.05 * expected);
     }
+  });
+
+  test("gets over a seed that was learned beside other load, from small chunks alone", () => {
+    const slow = learnStepTimes((numTokens, depth) => 10 * prefillMs(numTokens, depth));
+    const model = new StepTimeModel();
+    assert.ok(model.restore(slow.snapshot()));
+    for (let index = 0; index < 10; index += 1) {
+      const numTokens = 8 + 4 * (index % 6);
+      const batch = createBatch("prefill", numTokens, 20 * index);
+      model.observe({ batch, usedTokens: 0, durationMs: prefillMs(numTokens, 20 * index) });
+    }
+    assert.ok(Math.abs(model.prefillMs(64, 0) - prefillMs(64, 0)) < 0.2 * prefillMs(64, 0));
+    assert.ok(model.prefillMs(512, 0) < 2 * prefillMs(512, 0));
   });
 });
