@@ -11,6 +11,11 @@ export function usableCores(): number {
   return Math.max(1, quota === null ? cores : Math.min(cores, Math.floor(quota)));
 }
 
+/** As many compute threads as are asked for, or all that have a core; never more than have one. */
+export function boundedThreads(asked: number | null): number {
+  return Math.min(asked ?? Infinity, usableCores());
+}
+
 /** Cores that the tightest of this process's control groups grants, or null for no limit. */
 function readCpuQuota(): number | null {
   const quotas = controlGroups("cpu").map(({ version, read }) =>

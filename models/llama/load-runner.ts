@@ -10,11 +10,12 @@ import { probeRam } from "../memory-probe.ts";
 import type { KvLayout } from "../../scheduler/contracts.ts";
 import type { LayoutCosts } from "../layout-choice.ts";
 import type { Backend, MemoryCapabilities, ModelInfo } from "../model-info.ts";
-import { usableCores } from "../usable-cores.ts";
+import { boundedThreads } from "../usable-cores.ts";
 import { findUnsupportedKind, readCapabilities } from "./capabilities.ts";
 import { type CallRules, MAX_ROW_MULTIPLE } from "./compose-calls.ts";
 import { Context, type ContextOptions } from "./context.ts";
 import { decideLayout, type DecidedLayout } from "./decide-layout.ts";
+import { describeDoubtfulOptions } from "./doubtful-options.ts";
 import type { LlamaLibrary } from "./library.ts";
 import { listDevices, loadLibrary } from "./library.ts";
 import type { LibraryLogger } from "./library-log.ts";
@@ -29,7 +30,7 @@ export interface LoadRunnerOptions {
   /** Served name. */
   readonly modelId: string;
   readonly backend: Backend | "auto";
-  /** null takes the usable cores. */
+  /** null takes the usable cores, which are also the most. */
   readonly numThreads: number | null;
   readonly kvMemoryBytes: number | null;
   readonly gpuMemoryUtilization: number;
@@ -116,6 +117,7 @@ export function loadRunner(options: LoadRunnerOptions): LoadedRunner {
     ...library.notes.map((note) => `backend passed over: ${note}`),
     formatMemoryPlan(plan),
     `KV layout ${layout.layout}: ${layout.reason}`,
+    ...describeDoubtfulOptions(options, runner.info),
   ];
   const wasMeasured = layout.costs !== options.layoutKnowledge?.costs;
   return { runner, plan, layoutCosts: wasMeasured ? layout.costs : null, notes };
@@ -231,7 +233,7 @@ function contextOptions(options: LoadRunnerOptions, plan: MemoryPlan): ContextOp
     maxNumSeqs: plan.maxNumSeqs,
     maxNumBatchedTokens: MAX_NUM_BATCHED_TOKENS,
     maxNumOutputs: maxNumOutputs(plan.maxNumSeqs),
-    numThreads: options.numThreads ?? usableCores(),
+    numThreads: boundedThreads(options.numThreads),
     flashAttention: usesFlashAttention(options),
     cacheTypeK: options.cacheTypeK,
     cacheTypeV: options.cacheTypeV,
@@ -275,7 +277,7 @@ function describeModel({ library, model, facts, layout, capabilities, options }:
       .filter((device) => device.isGpu === (backend !== "cpu"))
       .map((device) => device.description),
     libraryVersion: library.version,
-    numThreads: options.numThreads ?? usableCores(),
+    numThreads: boundedThreads(options.numThreads),
     flashAttention: usesFlashAttention(options),
     kvLayout: layout.layout,
     kvLayoutReason: layout.reason,

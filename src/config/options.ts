@@ -49,7 +49,7 @@ export const options = {
   }),
   threads: option("Model", "threads", {
     type: orAuto(integer({ min: 1, max: 1024 })),
-    description: "Compute threads; auto counts the cores this process may use",
+    description: "Compute threads, no more than there are cores this process may use; auto takes them all",
     default: null,
     defaultText: "auto",
   }),

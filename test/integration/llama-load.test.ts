@@ -6,6 +6,7 @@ import { loadLibrary } from "../../models/llama/library.ts";
 import { loadRunner } from "../../models/llama/load-runner.ts";
 import { ModelLoadError } from "../../models/llama/model-load-error.ts";
 import { Model } from "../../models/llama/model.ts";
+import { usableCores } from "../../models/usable-cores.ts";
 import { demoModelPath, testRunnerOptions } from "../support/demo-model.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
@@ -117,5 +118,16 @@ test("progress runs from 0 to 1 and the model says what it is", () => {
   });
   assert.equal(info.kvPool.numBlocks * info.kvPool.blockSize * info.kvPool.bytesPerToken, plan.kvBytes);
   assert.ok(info.eogTokenIds.length > 0);
+  runner.close();
+});
+
+test("more threads than cores are not started, and the operator is told", () => {
+  const options = { ...testRunnerOptions(demoModelPath("tiny-random.gguf")), numThreads: usableCores() + 1 };
+  const { runner, notes } = loadRunner(options);
+  assert.equal(runner.info.numThreads, usableCores());
+  assert.match(
+    notes.at(-1)!,
+    new RegExp(`--threads ${usableCores() + 1}: there are cores for ${usableCores()},`),
+  );
   runner.close();
 });
