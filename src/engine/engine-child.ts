@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { Outbox } from "./outbox.ts";
 import type { FromEngine, ToEngine } from "./protocol.ts";
+import type { StartMeasurements } from "./start-measurements.ts";
 
 /** How an engine process ended. */
 export interface EngineExit {
@@ -13,6 +14,8 @@ export interface EngineChildOptions {
   readonly entry: string;
   /** Passed to the child as JSON. */
   readonly settings: unknown;
+  /** What the engine that this one replaces has measured; null for the first. Passed in the same way. */
+  readonly measured: StartMeasurements | null;
   readonly onMessage: (message: FromEngine) => void;
   readonly onExit: (exit: EngineExit) => void;
   /** A line the native code printed. */
@@ -26,13 +29,17 @@ export class EngineChild {
   #isFlushDue = false;
 
   constructor(options: EngineChildOptions) {
-    this.#process = fork(options.entry, [JSON.stringify(options.settings)], {
-      serialization: "json",
-      // V8's and libuv's helper threads would compete with the model's threads for the cores.
-      execArgv: ["--v8-pool-size=1", "--enable-source-maps"],
-      env: { ...process.env, UV_THREADPOOL_SIZE: "1" },
-      stdio: ["ignore", "pipe", "pipe", "ipc"],
-    });
+    this.#process = fork(
+      options.entry,
+      [JSON.stringify(options.settings), JSON.stringify(options.measured)],
+      {
+        serialization: "json",
+        // V8's and libuv's helper threads would compete with the model's threads for the cores.
+        execArgv: ["--v8-pool-size=1", "--enable-source-maps"],
+        env: { ...process.env, UV_THREADPOOL_SIZE: "1" },
+        stdio: ["ignore", "pipe", "pipe", "ipc"],
+      },
+    );
     this.#process.on("message", (message) => {
       options.onMessage(message as FromEngine);
     });

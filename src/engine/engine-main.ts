@@ -12,27 +12,37 @@ import type { ModelInfo } from "../../models/model-info.ts";
 import { Scheduler } from "../../scheduler/scheduler.ts";
 import { attachDiskTier, type AttachDiskTierOptions, type AttachedDiskTier } from "./attach-disk-tier.ts";
 import { findNondeterminism } from "./check-determinism.ts";
-import { isCopyWorthIt, measureCopyCost } from "./copy-cost.ts";
+import { type CopyCost, isCopyWorthIt, measureCopyCost } from "./copy-cost.ts";
 import { ModelRefusedError, runEngineProcess, type LoadedEngine } from "./engine-process.ts";
 import type { EngineSettings } from "./engine-settings.ts";
 import { GovernedRunner } from "./governed-runner.ts";
 import { describeHostTier, kvCacheOptions } from "./kv-cache-options.ts";
 import { LayoutStore } from "./layout-store.ts";
 import { learnStepTimes } from "./learn-step-times.ts";
+import { circumstances, type StartMeasurements, stillValid } from "./start-measurements.ts";
 import { StepTimeStore } from "./step-time-store.ts";
 import type { FromEngine } from "./protocol.ts";
 
 /** Tokens of a sequence for which the target is told at start. */
 const TYPICAL_LENGTH = 512;
 
-function load(send: (message: FromEngine) => void, settings: EngineSettings): LoadedEngine {
+interface LoadOptions {
+  readonly send: (message: FromEngine) => void;
+  readonly settings: EngineSettings;
+  /** By the engine that this one replaces. */
+  readonly measured: StartMeasurements | null;
+}
+
+function load({ send, settings, measured }: LoadOptions): LoadedEngine {
   const layouts =
     settings.stepTimesDir === null ? null : new LayoutStore(settings.stepTimesDir, settings.runner);
-  const layoutKnowledge = layouts?.load() ?? null;
+  const kept = layouts?.load() ?? { costs: null, sharedPart: null };
+  const layoutKnowledge = { ...kept, costs: measured?.layoutCosts ?? kept.costs };
   const { runner, notes, layoutCosts } = loadOrRefuse(send, settings, layoutKnowledge);
   const { info } = runner;
-  if (info.isDeterministic) requireDeterminism(runner);
-  const { cacheOptions, note: cacheNote } = planCache(runner, settings);
+  const known = stillValid(measured, info);
+  const rowMultiple = info.isDeterministic ? requireDeterminism(runner, known) : null;
+  const { cacheOptions, copyCost, note: cacheNote } = planCache(runner, settings, known);
   const kvCache = new KvCacheManager(cacheOptions);
   const scheduler = new Scheduler(
     {
@@ -52,6 +62,7 @@ function load(send: (message: FromEngine) => void, settings: EngineSettings): Lo
   const saveStepTimes = learnStepTimes({
     runner: governed,
     stepTimes: scheduler.stepTimes,
+    known: known?.stepTimes ?? null,
     store: settings.stepTimesDir === null ? null : new StepTimeStore(settings.stepTimesDir, info),
     now: () => performance.now(),
   });
@@ -66,6 +77,13 @@ function load(send: (message: FromEngine) => void, settings: EngineSettings): Lo
       ...(disk?.notes ?? []),
       describeTarget(info, scheduler, settings.targetItlMs),
     ],
+    measured: {
+      on: circumstances(info),
+      layoutCosts: layoutCosts ?? layoutKnowledge.costs,
+      copyCost,
+      rowMultiple,
+      stepTimes: scheduler.stepTimes.snapshot(),
+    },
     onStep: (wake) => disk?.fetch(wake),
     onShutdown: () => {
       saveStepTimes();
@@ -89,23 +107,26 @@ function keepPrefixes(
 function planCache(
   runner: ModelRunner,
   settings: EngineSettings,
-): { readonly cacheOptions: KvCacheOptions; readonly note: string } {
+  known: StartMeasurements | null,
+): { readonly cacheOptions: KvCacheOptions; readonly copyCost: CopyCost | null; readonly note: string } {
   const { info } = runner;
   const wanted = kvCacheOptions(info, settings, probeRam().freeBytes);
-  const cost = wanted.maxHostBlocks === 0 ? null : measureCopyCost(runner, () => performance.now());
+  const measure = (): CopyCost => known?.copyCost ?? measureCopyCost(runner, () => performance.now());
+  const copyCost = wanted.maxHostBlocks === 0 ? null : measure();
   const isAskedFor = settings.hostMemoryBytes !== null;
-  const isWorthIt = cost !== null && (isAskedFor || isCopyWorthIt(cost));
+  const isWorthIt = copyCost !== null && (isAskedFor || isCopyWorthIt(copyCost));
   const cacheOptions = isWorthIt ? wanted : kvCacheOptions(info, { ...settings, hostMemoryBytes: 0 }, 0);
-  return { cacheOptions, note: describeHostTier(info, cacheOptions.maxHostBlocks ?? 0, cost) };
+  const note = describeHostTier(info, cacheOptions.maxHostBlocks ?? 0, copyCost);
+  return { cacheOptions, copyCost, note };
 }
 
-/** Padding costs time, so no more of it than the kernels of this model need. */
-function requireDeterminism(runner: LlamaModelRunner): void {
+/** Padding costs time, so no more of it than the kernels of this model need. Returns the multiple of rows. */
+function requireDeterminism(runner: LlamaModelRunner, known: StartMeasurements | null): number {
   let cause: string | null = null;
-  for (const rowMultiple of [2, MAX_ROW_MULTIPLE]) {
+  for (const rowMultiple of [known?.rowMultiple ?? 2, MAX_ROW_MULTIPLE]) {
     runner.setRowMultiple(rowMultiple);
-    cause = findNondeterminism(runner);
-    if (cause === null) return;
+    cause = rowMultiple === known?.rowMultiple ? null : findNondeterminism(runner);
+    if (cause === null) return rowMultiple;
   }
   throw new ModelRefusedError(
     `--deterministic cannot be kept with this model on ${runner.info.backend}: ${cause} changed results; other weights or --backend cpu may do.`,
@@ -148,4 +169,5 @@ function describeTarget(
 }
 
 const settings = JSON.parse(process.argv[2] ?? "{}") as EngineSettings;
-await runEngineProcess(async (send) => load(send, settings));
+const measured = JSON.parse(process.argv[3] ?? "null") as StartMeasurements | null;
+await runEngineProcess(async (send) => load({ send, settings, measured }));

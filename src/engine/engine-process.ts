@@ -2,6 +2,7 @@ import { StepLoop } from "./step-loop.ts";
 import type { Scheduler } from "../../scheduler/scheduler.ts";
 import type { ModelRunner } from "../../models/model-runner.ts";
 import type { FromEngine, ToEngine } from "./protocol.ts";
+import type { StartMeasurements } from "./start-measurements.ts";
 
 /** A loaded model with the scheduler that was sized for it. */
 export interface LoadedEngine {
@@ -9,6 +10,8 @@ export interface LoadedEngine {
   readonly scheduler: Scheduler;
   /** Lines worth a person's attention: fallbacks, clamped options. */
   readonly notes: readonly string[];
+  /** For the engine that may have to replace this one. */
+  readonly measured?: StartMeasurements;
   /** Called after every step; `wake` goes on with the next one when something outside has changed. */
   readonly onStep?: (wake: () => void) => void;
   /** Called once when the process is asked to end. */
@@ -49,8 +52,8 @@ export async function runEngineProcess(
     loop.receive(message);
     wake();
   });
-  const { runner, scheduler, notes } = engine;
-  send({ type: "ready", info: runner.info, notes, pace: scheduler.pace() });
+  const { runner, scheduler, notes, measured } = engine;
+  send({ type: "ready", info: runner.info, notes, pace: scheduler.pace(), ...(measured && { measured }) });
 }
 
 async function loadOrRefuse(

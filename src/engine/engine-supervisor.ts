@@ -3,6 +3,7 @@ import { EngineChild, type EngineExit } from "./engine-child.ts";
 import type { EngineState } from "./generation.ts";
 import type { FromEngine, ToEngine } from "./protocol.ts";
 import { isSelfInflicted, RestartPolicy } from "./restart-policy.ts";
+import type { StartMeasurements } from "./start-measurements.ts";
 
 export interface SupervisorLogger {
   debug(message: string): void;
@@ -37,6 +38,7 @@ export class EngineSupervisor {
   #state: EngineState = "loading";
   #model: ModelInfo | null = null;
   #notes: readonly string[] = [];
+  #measured: StartMeasurements | null = null;
   #numRestarts = 0;
   #heardAtMs: number;
   #startup: PromiseWithResolvers<ModelInfo> | null = null;
@@ -117,6 +119,7 @@ export class EngineSupervisor {
     this.#child = new EngineChild({
       entry: this.#options.entry,
       settings: this.#options.settings,
+      measured: this.#measured,
       onMessage: (message) => {
         this.#onMessage(message);
       },
@@ -165,6 +168,7 @@ export class EngineSupervisor {
     if (this.#state === "stopped") return;
     this.#model = message.info;
     this.#notes = message.notes;
+    this.#measured = message.measured ?? null;
     this.#state = "ready";
     this.#startup?.resolve(message.info);
     this.#startup = null;

@@ -1,5 +1,5 @@
 import type { ModelRunner } from "../../models/model-runner.ts";
-import { StepTimeModel } from "../../scheduler/step-time-model.ts";
+import { StepTimeModel, type StepTimeSnapshot } from "../../scheduler/step-time-model.ts";
 import { calibrate } from "./calibration.ts";
 import type { StepTimeStore } from "./step-time-store.ts";
 
@@ -12,6 +12,8 @@ export interface LearnStepTimesOptions {
     readonly numThreads: number;
   };
   readonly stepTimes: StepTimeModel;
+  /** By the engine that this one replaces, if any. */
+  readonly known: StepTimeSnapshot | null;
   /** Null keeps nothing. */
   readonly store: Pick<StepTimeStore, "load" | "save"> | null;
   /** Monotonic milliseconds. */
@@ -23,11 +25,11 @@ export interface LearnStepTimesOptions {
  * unless other programs are slowing this one down.
  */
 export function learnStepTimes(options: LearnStepTimesOptions): () => void {
-  const { runner, stepTimes, store } = options;
+  const { runner, stepTimes, known, store } = options;
   const save = (): void => {
     if (runner.numThreads === runner.info.numThreads) store?.save(stepTimes.snapshot());
   };
-  const kept = store?.load() ?? null;
+  const kept = known ?? store?.load() ?? null;
   if (kept !== null && stepTimes.restore(kept)) return save;
   stepTimes.restore(calibrateSteadily(options).snapshot());
   save();

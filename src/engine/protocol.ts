@@ -8,6 +8,7 @@ import type {
 import type { Pace } from "../../scheduler/queue-model.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import type { EngineSnapshot } from "./engine-snapshot.ts";
+import type { StartMeasurements } from "./start-measurements.ts";
 
 /**
  * Messages between the server process and an engine process: JSON over the child's IPC channel.
@@ -65,6 +66,7 @@ export type FromEngine =
       readonly info: ModelInfo;
       readonly notes: readonly string[];
       readonly pace: Pace;
+      readonly measured?: StartMeasurements;
     }
   /** The model cannot be served; one sentence. The engine exits after it and is not restarted. */
   | { readonly type: "refused"; readonly reason: string }

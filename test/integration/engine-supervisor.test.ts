@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { EventEmitter, once } from "node:events";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -8,7 +9,7 @@ import type { FakeEngineSettings } from "../support/fake-engine-child.ts";
 const neverLoading: FakeEngineSettings = { stepMs: 0, numBlocks: 16, neverLoads: true };
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
-function createSupervisor(settings: FakeEngineSettings): EngineSupervisor {
+function createSupervisor(settings: FakeEngineSettings, onUp = (): void => {}): EngineSupervisor {
   return new EngineSupervisor({
     entry: fileURLToPath(new URL("../support/fake-engine-child.js", import.meta.url)),
     settings,
@@ -18,7 +19,7 @@ function createSupervisor(settings: FakeEngineSettings): EngineSupervisor {
     maxFruitlessRestarts: 1,
     hasWork: () => false,
     onMessage: () => {},
-    onUp: () => {},
+    onUp,
     onDeath: () => {},
     onGivenUp: () => {},
   });
@@ -41,4 +42,16 @@ test("an engine that dies while it loads leaves its last words in the one senten
   const message = `The engine process ended while loading the model (SIGABRT): ${lastWords}`;
   await assert.rejects(supervisor.start(), { name: "EngineStartError", message });
   assert.equal(supervisor.state, "failed");
+});
+
+test("an engine that replaces a dead one is told what that has measured", async () => {
+  const ups = new EventEmitter();
+  const supervisor = createSupervisor({ stepMs: 0, numBlocks: 256 }, () => ups.emit("up"));
+  await supervisor.start();
+  assert.deepEqual(supervisor.notes, []);
+  const isUpAgain = once(ups, "up");
+  process.kill(supervisor.pid!, "SIGKILL");
+  await isUpAgain;
+  assert.deepEqual(supervisor.notes, ["known: a copy takes 1 ms"]);
+  await supervisor.stop();
 });

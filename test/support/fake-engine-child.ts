@@ -4,6 +4,7 @@ import { createFakeModelInfo, FakeModelRunner } from "../../models/fake-model-ru
 import type { Batch } from "../../scheduler/contracts.ts";
 import { Scheduler } from "../../scheduler/scheduler.ts";
 import { ModelRefusedError, runEngineProcess, type LoadedEngine } from "../../src/engine/engine-process.ts";
+import { circumstances, type StartMeasurements, stillValid } from "../../src/engine/start-measurements.ts";
 
 /** Prompts that contain this token make the process die as native code does. */
 export const POISON_TOKEN = 13;
@@ -52,7 +53,16 @@ function createEngine(settings: FakeEngineSettings): LoadedEngine {
     { maxNumSeqs, maxNumBatchedTokens, maxModelLen, eogTokenIds, targetItlMs: null },
     kvCache,
   );
-  return { runner, scheduler, notes: [] };
+  const measured: StartMeasurements = {
+    on: circumstances(info),
+    layoutCosts: null,
+    copyCost: { computeMs: 2, copyMs: 1 },
+    rowMultiple: null,
+    stepTimes: scheduler.stepTimes.snapshot(),
+  };
+  const known = stillValid(JSON.parse(process.argv[3] ?? "null") as StartMeasurements | null, info);
+  const notes = known === null ? [] : [`known: a copy takes ${known.copyCost?.copyMs} ms`];
+  return { runner, scheduler, notes, measured };
 }
 
 function isPoisoned(batch: Batch): boolean {

@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { after, describe, it } from "node:test";
+import { after, describe, it, test } from "node:test";
 import { createFakeModelInfo, FakeModelRunner } from "../../models/fake-model-runner.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import { StepTimeModel } from "../../scheduler/step-time-model.ts";
 import { calibrate } from "../../src/engine/calibration.ts";
 import { learnStepTimes } from "../../src/engine/learn-step-times.ts";
+import { circumstances, stillValid } from "../../src/engine/start-measurements.ts";
 import { StepTimeStore } from "../../src/engine/step-time-store.ts";
 
 /** A runner whose calls take 5 ms + 1 ms a decode row, or 10 ms + 0.5 ms a prefill token, on a clock of its own. */
@@ -66,7 +67,7 @@ describe("learnStepTimes", () => {
     const stepTimes = new StepTimeModel();
     const saved: unknown[] = [];
     const store = { load: () => null, save: (snapshot: unknown) => saved.push(snapshot) };
-    learnStepTimes({ runner: governed, stepTimes, store, now });
+    learnStepTimes({ runner: governed, stepTimes, known: null, store, now });
     return { stepTimes, saved, numCalls: clock.numCalls };
   }
 
@@ -81,6 +82,26 @@ describe("learnStepTimes", () => {
     assert.ok(Math.abs(stepTimes.decodeMs({ numDecodeRows: 4, usedTokens: 100 }) - 9) < 1);
     assert.deepEqual(saved, []);
   });
+
+  it("takes over what the engine before it knew, without a call", () => {
+    const { stepTimes: before } = learnBesideLoad(Infinity);
+    const { runner, clock, now } = createTimedRunner();
+    const governed = Object.assign(runner, { numThreads: runner.info.numThreads });
+    const stepTimes = new StepTimeModel();
+    learnStepTimes({ runner: governed, stepTimes, known: before.snapshot(), store: null, now });
+    assert.equal(clock.numCalls, 0);
+    assert.equal(stepTimes.prefillMs(64, 0), before.prefillMs(64, 0));
+  });
+});
+
+test("what an engine has measured counts for the next one with the same backend, build, layout and threads", () => {
+  const info = createFakeModelInfo();
+  const stepTimes = new StepTimeModel().snapshot();
+  const measured = { on: circumstances(info), layoutCosts: null, copyCost: null, rowMultiple: 2, stepTimes };
+  const afterIpc = structuredClone(measured);
+  assert.equal(stillValid(afterIpc, createFakeModelInfo()), afterIpc);
+  assert.equal(stillValid(afterIpc, createFakeModelInfo({ backend: "cuda" })), null);
+  assert.equal(stillValid(null, info), null);
 });
 
 describe("StepTimeStore", () => {
