@@ -136,7 +136,8 @@ export const options = {
   }),
   maxModelLen: option("Memory", "max-model-len", {
     type: orAuto(integer({ min: 16, max: maxTokenCount })),
-    description: "Longest prompt plus output of a request, in tokens",
+    description:
+      "Longest prompt plus output of a request, in tokens; more than the model was trained on is taken with a warning",
     default: null,
     defaultText: "auto: the model's context, as far as memory holds",
   }),

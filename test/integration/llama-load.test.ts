@@ -131,3 +131,19 @@ test("more threads than cores are not started, and the operator is told", () => 
   );
   runner.close();
 });
+
+test("requests longer than what the model was trained on are served, and the operator is told", () => {
+  const options = testRunnerOptions(demoModelPath("tiny-random.gguf"));
+  const { runner: trained, notes } = loadRunner(options);
+  const { trainedContextLength } = trained.info;
+  trained.close();
+  assert.doesNotMatch(notes.join("\n"), /trained/);
+  const maxModelLen = trainedContextLength + 1;
+  const { runner, notes: doubts } = loadRunner({ ...options, maxModelLen });
+  assert.equal(runner.info.maxModelLen, maxModelLen);
+  assert.match(
+    doubts.at(-1)!,
+    new RegExp(`--max-model-len ${maxModelLen}: .*${trainedContextLength} tokens`),
+  );
+  runner.close();
+});
