@@ -23,6 +23,8 @@ export interface SequenceRequest {
   readonly tenantId: string;
   /** From now on, in milliseconds: decides on the order of one tenant's requests. What expires is not dropped here. */
   readonly firstTokenWithinMs?: number;
+  /** The gap between its tokens should not be longer, in milliseconds. */
+  readonly tokenGapMs?: number;
   /** Sequences share cached prefixes only inside one salt. */
   readonly cacheSalt: string;
   readonly pins?: readonly PinRequest[];

@@ -49,6 +49,8 @@ export interface PrefillLoad extends DecodeLoad {
   readonly targetItlMs: number | null;
   /** By how much what the pace chooses may grow. */
   readonly stretch: number;
+  /** The least that a decoding stream wants its gaps to be; Infinity when none does. */
+  readonly wantedItlMs: number;
   /** What copies of KV state take in the same step. */
   readonly copyMs: number;
 }
@@ -133,7 +135,9 @@ export class PrefillPace {
   #limitOf(load: PrefillLoad, step: StepCost): (size: number) => boolean {
     if (load.numDecodeRows === 0) return () => true;
     const limitMs = load.targetItlMs ?? load.stretch * this.defaultItlMs(load);
-    return (size) => load.copyMs + step.ms(size) <= limitMs;
+    const wantedMs = Math.min(limitMs, load.wantedItlMs);
+    // What one stream wants must not hold the prompts of all others up for long.
+    return (size) => load.copyMs + step.ms(size) <= (size <= TILE_ROWS ? limitMs : wantedMs);
   }
 
   /** Rungs of the ladder, and multiples of the highest where time allows; the smallest where nothing fits. */

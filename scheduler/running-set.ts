@@ -35,6 +35,15 @@ export class RunningSet {
     this.#changeSeats(sequence.account, -1);
   }
 
+  /** The least gap between tokens that a decoding one wants; Infinity when none wants any. */
+  leastTokenGapMs(): number {
+    let leastMs = Infinity;
+    for (const sequence of this.#byUrgency) {
+      if (sequence.tokenGapMs < leastMs && sequence.isDecoding) leastMs = sequence.tokenGapMs;
+    }
+    return leastMs;
+  }
+
   /** Who of a non-empty set gives way when memory is short: a paused sequence, for it makes no use of its blocks, else the least urgent. */
   victim(): Sequence {
     return this.pausedVictim() ?? this.#byUrgency.at(-1)!;

@@ -42,6 +42,8 @@ export class Sequence implements SequenceView, PrefixKey, Contender {
   readonly arrivalIndex: number;
   readonly agedArrivalMs: number;
   readonly #firstTokenWithinMs: number | undefined;
+  /** The gap that its client wants, in milliseconds; Infinity for any. */
+  readonly tokenGapMs: number;
   readonly pins: readonly PrefixPin[];
   /** Prompt and output together; reaching it ends the sequence with "length". */
   readonly maxNumTokens: number;
@@ -77,6 +79,7 @@ export class Sequence implements SequenceView, PrefixKey, Contender {
     this.agedArrivalMs = arrival.arrivalMs + arrival.priority * arrival.priorityAgeingMs;
     this.urgency = this.agedArrivalMs;
     this.#firstTokenWithinMs = request.firstTokenWithinMs;
+    this.tokenGapMs = request.tokenGapMs ?? Infinity;
     this.pins = (request.pins ?? []).map((pin) => ({ owner: REQUESTS, ...pin }));
     this.maxNumTokens = Math.min(this.numPromptTokens + request.maxTokens, limits.maxModelLen);
     const numTogether = this.numPromptTokens === 1 ? 0 : this.numPromptTokens;

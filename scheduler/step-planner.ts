@@ -1,5 +1,6 @@
 import type { KvCacheManager } from "../kvcache/kv-cache-manager.ts";
-import type { Batch, BatchRow, LogitsWanted } from "./contracts.ts";
+import { makeRow } from "./batch-row.ts";
+import type { Batch, BatchRow } from "./contracts.ts";
 import type { CopyTimeModel } from "./copy-time-model.ts";
 import { findLeader } from "./leader.ts";
 import type { PrefillPace } from "./prefill-pace.ts";
@@ -257,6 +258,7 @@ export class StepPlanner {
       maxTokens: isShort ? Math.min(maxNumBatchedTokens, this.#pace.nimbleCall(load)) : maxNumBatchedTokens,
       targetItlMs,
       stretch,
+      wantedItlMs: this.#roster.running.leastTokenGapMs(),
       copyMs: this.#copyMs(numDecodeRows),
     });
   }
@@ -291,16 +293,4 @@ export class StepPlanner {
     }
     return this.#pace.fastPrefillMs(numTokens - mostTokens);
   }
-}
-
-function makeRow(sequence: Sequence, numTokens: number): BatchRow {
-  const start = sequence.numComputedTokens;
-  const sample = start + numTokens === sequence.tokens.length && sequence.wantsToken;
-  return { sequence, start, numTokens, logits: logitsWanted(sequence, start + numTokens, sample), sample };
-}
-
-/** The logits of a position tell about the token after it: rows up to `end` are wanted while prompt tokens up to `end` are unreported. */
-function logitsWanted(sequence: Sequence, end: number, sample: boolean): LogitsWanted {
-  if (sequence.wantsPromptLogprobs && end >= sequence.numReportedPromptTokens) return "all";
-  return sample ? "last" : "none";
 }

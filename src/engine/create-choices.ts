@@ -14,6 +14,7 @@ export interface ChoiceParts {
 /** The n choices of each prompt, prompt by prompt. */
 export function createChoices(request: GenerationRequest, parts: ChoiceParts): Choice[] {
   const { nextSequenceId, createAssembler, pieceOf, firstTokenWithinMs } = parts;
+  const { tpotMs } = request.targets ?? {};
   return request.prompts.flatMap((prompt, promptIndex) =>
     Array.from({ length: request.numChoices }, (_, choiceOfPrompt) => {
       const choiceIndex = promptIndex * request.numChoices + choiceOfPrompt;
@@ -32,6 +33,7 @@ export function createChoices(request: GenerationRequest, parts: ChoiceParts): C
           priority: request.priority,
           tenantId: request.tenantId,
           ...(firstTokenWithinMs !== null && { firstTokenWithinMs }),
+          ...(tpotMs !== undefined && { tokenGapMs: tpotMs }),
           cacheSalt: request.cacheSalt,
           ...(prompt.pins !== undefined && { pins: prompt.pins }),
         },

@@ -86,6 +86,7 @@ export class StepSpeeds {
         depth: depthStep * 256,
         targetItlMs: this.#targetItlMs,
         stretch: 1,
+        wantedItlMs: Infinity,
         copyMs: 0,
         numTokens: Infinity,
         maxTokens: this.#machine.parameters.maxNumBatchedTokens,

@@ -14,6 +14,7 @@ const LOAD = {
   maxTokens: 2_048,
   targetItlMs: 200,
   stretch: 1,
+  wantedItlMs: Infinity,
   copyMs: 0,
 };
 const DECODE_MS = 26;
@@ -55,6 +56,16 @@ describe("PrefillPace", () => {
     assert.equal(pace.budget({ ...LOAD, targetItlMs: 400 }), 128);
     assert.equal(pace.budget({ ...LOAD, targetItlMs: 3_000 }), 1_024);
     assert.equal(pace.budget({ ...LOAD, targetItlMs: 3_000, maxTokens: 300 }), 256);
+  });
+
+  test("keeps to what a stream wants, but computes a tile at least for it", () => {
+    assert.equal(pace.budget({ ...LOAD, targetItlMs: 3_000, wantedItlMs: 400 }), 128);
+    assert.equal(pace.budget({ ...LOAD, targetItlMs: null, wantedItlMs: 1 }), 64);
+    assert.equal(pace.budget({ ...LOAD, targetItlMs: 3_000, wantedItlMs: 1 }), 64);
+    assert.equal(
+      pace.budget({ ...LOAD, targetItlMs: 80, wantedItlMs: 400 }),
+      pace.budget({ ...LOAD, targetItlMs: 80 }),
+    );
   });
 
   test("leaves room for the copies of the step, down to the smallest rung", () => {
@@ -134,6 +145,7 @@ describe("PrefillPace", () => {
       maxTokens: fc.integer({ min: 8, max: 4_096 }),
       targetItlMs: fc.option(fc.integer({ min: 1, max: 5_000 })),
       stretch: fc.double({ min: 1, max: 2, noNaN: true }),
+      wantedItlMs: fc.constantFrom(Infinity, 1, 300),
       copyMs: fc.integer({ min: 0, max: 200 }),
     });
     fc.assert(
@@ -141,7 +153,8 @@ describe("PrefillPace", () => {
         const budget = each.budget(load);
         assert.ok(budget >= 8 && budget <= load.maxTokens);
         if (load.numDecodeRows === 0 || budget <= 64) return;
-        const limitMs = load.targetItlMs ?? load.stretch * each.defaultItlMs(load);
+        const ownMs = load.targetItlMs ?? load.stretch * each.defaultItlMs(load);
+        const limitMs = Math.min(ownMs, load.wantedItlMs);
         const timeOf = each === pace ? prefillMs : tiledPrefillMs;
         const stepMs = load.copyMs + 10 + 2 * load.numDecodeRows + timeOf(budget, load.depth);
         assert.ok(stepMs <= 1.1 * limitMs + 10, `${budget} tokens: ${stepMs} of ${limitMs} ms`);
