@@ -8,7 +8,7 @@ import { HostTier, DEFAULT_SEGMENT_BLOCKS } from "./host-tier.ts";
 import { findViolations } from "./integrity.ts";
 import type { KvCacheOptions } from "./kv-cache-options.ts";
 import { NullPrefixCache } from "./null-prefix-cache.ts";
-import { pinPath, unpinPath, type PinOwner } from "./pins.ts";
+import { numUnsaved, pinPath, unpinPath, type PinOwner } from "./pins.ts";
 import type { PrefixCache, PrefixKey, PrefixNode } from "./prefix-cache.ts";
 import { RadixPrefixCache } from "./radix-prefix-cache.ts";
 import { SequenceTables } from "./sequence-tables.ts";
@@ -61,7 +61,7 @@ export class KvCacheManager {
     return this.#options;
   }
 
-  /** There are operations to take, or will be when time passes. */
+  /** There are operations to take, or may be when time passes. */
   get hasOps(): boolean {
     return this.#ops.length > 0 || this.#tables.numSurplus > 0;
   }
@@ -83,7 +83,7 @@ export class KvCacheManager {
   /** Time passes: pins run out, and surplus blocks leave the pool, a few at once since copying them takes time. */
   advanceTo(nowMs: number): void {
     this.noteTime(nowMs);
-    this.#tables.evict(Math.min(this.#tables.numSurplus, MAX_COOLED_BLOCKS));
+    this.#tables.cool(MAX_COOLED_BLOCKS);
   }
 
   /** Copies what will be evicted next to the host before room is needed, a few blocks; for a step that computes anyway. */
@@ -122,7 +122,8 @@ export class KvCacheManager {
 
   /** Gives a sequence an id, its cached prefix, and blocks for all its tokens; null when they don't fit. */
   admit(request: AdmissionRequest): Admission | null {
-    const { key, pins = [] } = request;
+    const { key } = request;
+    const pins = this.#options.canPin === false ? [] : (request.pins ?? []);
     const seqId = this.#tables.takeSeqId();
     if (seqId === null) return null;
     const table: BlockTable = { seqId, key, blocks: [], path: [], pins, kind: "running" };
@@ -208,13 +209,15 @@ export class KvCacheManager {
     unpinPath(this.#prefixes.match(key, Math.floor(key.tokens.length / this.#options.blockSize)), owner);
   }
 
-  /** Ends a sequence's run. With `retain` its full computed blocks stay as a cached branch. */
+  /** Ends a sequence's run. With `retain` its full computed blocks stay as a cached branch, else only what a pin would lose. */
   release(seqId: SeqId, options: { readonly retain: boolean }): void {
     const table = this.#tables.running(seqId);
     this.#pin(table, 0);
     // A slice is given up with its sequence, and what is pinned of it then saved like everything else.
     if (!this.#copies) this.host.savePinned(table, this.#tables.nowMs);
-    if (options.retain && this.#options.canTrim && !isCovered(table)) this.#tables.retain(table);
+    const { path } = table;
+    const numKept = options.retain ? path.length : numUnsaved(path, this.#tables.nowMs);
+    if (this.#options.canTrim && !isCovered(path, numKept)) this.#tables.retain(table, numKept);
     else this.#tables.drop(table);
   }
 
@@ -288,7 +291,6 @@ function isInPool(node: PrefixNode): boolean {
 }
 
 /** Another sequence holds all that this one could leave behind. */
-function isCovered(table: BlockTable): boolean {
-  const last = table.path.at(-1);
-  return last === undefined || last.holders.size > 1;
+function isCovered(path: readonly PrefixNode[], numKept: number): boolean {
+  return numKept === 0 || path[numKept - 1]!.holders.size > 1;
 }

@@ -14,8 +14,13 @@ export interface KvCacheOptions {
   readonly blockSize: number;
   /** Ids for running sequences and retained branches together; llama.cpp knows 256. */
   readonly numSeqIds: number;
-  /** Idle cached cells cost attention time in the paged layout: more than this many blocks are not kept. */
+  /**
+   * Idle cached cells cost attention time in the paged layout: more than this many blocks are not kept, unless they are
+   * pinned and host memory has no room for them.
+   */
   readonly maxCachedBlocks: number;
+  /** What is pinned is kept, true by default. */
+  readonly canPin?: boolean;
   /** Blocks that may be copied to host memory; none by default. */
   readonly maxHostBlocks?: number;
   /** Most blocks of one such copy. */

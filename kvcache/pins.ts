@@ -42,3 +42,8 @@ export function numPinned(path: readonly PrefixNode[], nowMs: number): number {
   const index = path.findIndex((node) => node.pinnedUntilMs <= nowMs);
   return index === -1 ? path.length : index;
 }
+
+/** Leading nodes up to the last pinned one that only the pool has. */
+export function numUnsaved(path: readonly PrefixNode[], nowMs: number): number {
+  return path.findLastIndex(({ pinnedUntilMs, hosted }) => pinnedUntilMs > nowMs && hosted === null) + 1;
+}

@@ -3,9 +3,15 @@ import type { BlockTable } from "./block-table.ts";
 import type { CacheOp, SeqId } from "./cache-op.ts";
 import type { HostTier } from "./host-tier.ts";
 import type { KvCacheOptions } from "./kv-cache-options.ts";
-import { numPinned } from "./pins.ts";
+import { numPinned, numUnsaved } from "./pins.ts";
 import type { PrefixNode } from "./prefix-cache.ts";
 import { SeqIdPool } from "./seq-id-pool.ts";
+
+/** What becomes of pinned blocks: they stay in the pool, move to the host as far as it takes them, or go anyway. */
+type PinnedFate = "stay" | "move" | "go";
+
+/** Pinned blocks that the host had no room for are offered again after so long: other pins may be over by then. */
+const OFFER_INTERVAL_MS = 1000;
 
 /**
  * The block tables of all sequences, running and retained, and how they gain and lose blocks. What is evicted moves to
@@ -18,6 +24,9 @@ export class SequenceTables {
   /** Retained branches, least recently used first. */
   readonly branches = new Map<SeqId, BlockTable>();
   nowMs = 0;
+  /** Pinned blocks that the host had no room for when they were offered last. */
+  #numRefused = 0;
+  #offerAgainAtMs = 0;
   readonly #options: KvCacheOptions;
   readonly #host: HostTier;
   readonly #emit: (operation: CacheOp) => void;
@@ -30,9 +39,9 @@ export class SequenceTables {
     this.#emit = emit;
   }
 
-  /** Cached blocks beyond those that may stay in the pool. */
+  /** Cached blocks beyond those that may stay in the pool, or have to since they are pinned and fit nowhere else. */
   get numSurplus(): number {
-    return Math.max(0, this.pool.numCached - this.#options.maxCachedBlocks);
+    return Math.max(0, this.pool.numCached - Math.max(this.#options.maxCachedBlocks, this.#numRefused));
   }
 
   /** Throws RangeError for one that does not run. */
@@ -103,7 +112,7 @@ export class SequenceTables {
 
   /** Evicts as needed; the caller has made sure that it suffices. */
   append(table: BlockTable, numBlocks: number): void {
-    this.evict(numBlocks - this.pool.numFree);
+    this.#evict(numBlocks - this.pool.numFree, ["stay", "move", "go"]);
     for (let count = 0; count < numBlocks; count += 1) table.blocks.push(this.pool.take(table.seqId)!);
   }
 
@@ -120,9 +129,9 @@ export class SequenceTables {
     }
   }
 
-  /** Keeps the computed blocks of a sequence that has ended. */
-  retain(table: BlockTable): void {
-    this.#shorten(table, table.path.length);
+  /** Keeps the first computed blocks of a sequence that has ended. */
+  retain(table: BlockTable, numBlocks: number): void {
+    this.#shorten(table, numBlocks);
     for (const block of table.blocks) this.pool.retain(block);
     table.kind = "retained";
     this.branches.set(table.seqId, table);
@@ -150,14 +159,29 @@ export class SequenceTables {
     this.#emit({ kind: "trim", seqId: table.seqId, fromPosition });
   }
 
-  /** Frees at least `numBlocks` cached blocks (or all there are): oldest branch first, each from its tail, pinned prefixes last. */
-  evict(numBlocks: number): void {
+  /** Surplus blocks leave the pool, at most `maxBlocks`. Nobody needs their room, so no pin is broken for it. */
+  cool(maxBlocks: number): void {
+    if (this.nowMs >= this.#offerAgainAtMs) this.#numRefused = 0;
+    this.#numRefused = Math.min(this.#numRefused, this.pool.numCached);
+    const numBlocks = Math.min(this.numSurplus, maxBlocks);
+    if (numBlocks === 0) return;
     const target = this.pool.numFree + numBlocks;
-    for (const sparesPinned of [true, false]) {
+    this.#evict(numBlocks, ["stay", "move"]);
+    if (this.pool.numFree >= target) return;
+    this.#numRefused = this.pool.numCached;
+    this.#offerAgainAtMs = this.nowMs + OFFER_INTERVAL_MS;
+  }
+
+  /**
+   * Frees at least `numBlocks` cached blocks (or all there are, within these fates): oldest branch first, each from its
+   * tail, pinned prefixes last.
+   */
+  #evict(numBlocks: number, fates: readonly PinnedFate[]): void {
+    const target = this.pool.numFree + numBlocks;
+    for (const fate of fates) {
       for (const branch of this.branches.values()) {
         if (this.pool.numFree >= target) return;
-        const numSpared = sparesPinned ? numPinned(branch.path, this.nowMs) : 0;
-        if (numSpared < branch.path.length) this.#evictTail(branch, target - this.pool.numFree, numSpared);
+        this.#evictTail(branch, target - this.pool.numFree, fate);
       }
     }
   }
@@ -183,11 +207,16 @@ export class SequenceTables {
   }
 
   /** A branch shortened to where another one covers it is not worth its sequence id. */
-  #evictTail(branch: BlockTable, minBlocks: number, numSpared: number): void {
+  #evictTail(branch: BlockTable, minBlocks: number, fate: PinnedFate): void {
+    const { path } = branch;
+    const numSpared = fate === "stay" ? numPinned(path, this.nowMs) : 0;
+    if (numSpared === path.length) return;
     // Whole segments, so that the next block needs no copy of its own.
-    const numKept = Math.max(numSpared, this.#host.alignDown(Math.max(0, branch.path.length - minBlocks)));
-    this.#host.save(branch, numKept, this.nowMs);
-    const isCoveredThere = numKept === 0 || branch.path[numKept - 1]!.holders.size > 1;
+    const start = Math.max(numSpared, this.#host.alignDown(Math.max(0, path.length - minBlocks)));
+    this.#host.save(branch, start, this.nowMs);
+    const numKept = fate === "move" ? Math.max(start, numUnsaved(path, this.nowMs)) : start;
+    if (numKept === path.length) return;
+    const isCoveredThere = numKept === 0 || path[numKept - 1]!.holders.size > 1;
     if (isCoveredThere) this.drop(branch);
     else this.#shorten(branch, numKept);
   }

@@ -131,7 +131,7 @@ export class Scheduler {
     this.#kv.unpin(prefix, prefix.owner);
   }
 
-  /** True when schedule() would return a plan, or all that could run is on its way from disk. */
+  /** True when schedule() would return a plan, or has to find out that nothing can be moved or run now. */
   hasWork(): boolean {
     return this.#kv.hasOps || this.#roster.hasRunnable;
   }

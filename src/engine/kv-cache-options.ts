@@ -38,6 +38,7 @@ export function kvCacheOptions(
     layout: info.kvLayout,
     numSeqIds: info.kvLayout === "streams" ? info.maxNumSeqs : MAX_PAGED_SEQ_IDS,
     maxCachedBlocks: numCachedBlocks(info, settings, maxHostBlocks > 0),
+    canPin: settings.prefixCache,
     maxHostBlocks,
     canShare: capabilities.canShare,
     canTrim: capabilities.canTrim,

@@ -93,6 +93,16 @@ describe("a pinned prefix", () => {
     await second.close(0);
   });
 
+  for (const layout of ["paged", "streams"]) {
+    it(`stays in the pool where host memory is full, ${layout}`, async () => {
+      const server = await startRealServer({ "kv-layout": layout, "kv-host-memory": "256KiB" });
+      const prompts = [story, `A fox. ${story}`, `A bear. ${story}`, `A ship. ${story}`];
+      for (const prompt of prompts) await post(server, "/v1/prefixes", { prompt, ttl: 3600 });
+      for (const prompt of prompts) assert.ok(numCached(await complete(server, `${prompt}The`)) > 0, prompt);
+      await server.close(0);
+    });
+  }
+
   it("is kept no longer once it is deleted", async () => {
     const cache = temporaryFolder();
     const server = await startRealServer({ cache });

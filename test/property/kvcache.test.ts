@@ -125,8 +125,8 @@ class World {
   }
 
   /** As at the start of a step. */
-  passTime(): void {
-    this.kv.advanceTo((this.#nowMs += 1));
+  passTime(ms = 1): void {
+    this.kv.advanceTo((this.#nowMs += ms));
     for (const operation of this.kv.takeOps()) this.#apply(operation);
   }
 
@@ -261,6 +261,9 @@ class World {
 /** Longer than any script can make a sequence. */
 const SLICE_BLOCKS = 40;
 
+/** Long enough for the cache to notice. */
+const PINS_ARE_OVER_MS = 3000;
+
 for (const layout of ["paged", "streams"] as const) {
   test(`${layout}: the manager finds exactly the prefixes that are in memory and never loses a block`, () => {
     let numRestores = 0;
@@ -271,6 +274,7 @@ for (const layout of ["paged", "streams"] as const) {
         const world = new World({ ...setting, numBlocks }, layout);
         for (const action of script) world.run(action);
         while (world.running.length > 0) world.run({ kind: "release", pick: 0, retain: false });
+        world.passTime(PINS_ARE_OVER_MS);
         while (world.kv.hasOps) world.passTime();
         const { used, cached } = world.kv.counts();
         assert.equal(used, 0);
@@ -283,5 +287,39 @@ for (const layout of ["paged", "streams"] as const) {
     );
     assert.ok(numRestores > 50, `${numRestores} restores`);
     assert.ok(numFetched > 50, `${numFetched} fetched`);
+  });
+}
+
+for (const layout of ["paged", "streams"] as const) {
+  test(`${layout}: a pin is kept by the pool, for as long as it has room, where host memory has none`, () => {
+    const pinned = fc.record({ key: keys, untilMs: fc.constantFrom(5, 1000), retain: fc.boolean() });
+    const noRoom = { maxHostBlocks: fc.nat(4), hostSegmentBlocks: fc.integer({ min: 1, max: 4 }) };
+    fc.assert(
+      fc.property(fc.record(noRoom), fc.array(pinned, { maxLength: 12 }), (setting, script) => {
+        const numBlocks = 64 * SLICE_BLOCKS;
+        const options = { ...setting, numBlocks, layout, blockSize: BLOCK_SIZE, numSeqIds: 64 };
+        const kv = createKvCacheManager({ ...options, maxCachedBlocks: 0 });
+        for (const [nowMs, { key, untilMs, retain }] of script.entries()) {
+          kv.advanceTo(nowMs);
+          const pin = { owner: "", numTokens: key.tokens.length, untilMs };
+          const { seqId } = kv.admit({ key, useCachedPrefix: true, numReserveBlocks: 0, pin })!;
+          kv.commit(seqId, key.tokens.length);
+          kv.release(seqId, { retain });
+          for (let step = 0; kv.hasOps; step += 1) {
+            assert.ok(step < 10, "no end");
+            kv.advanceTo(nowMs);
+            kv.takeOps();
+          }
+          for (const earlier of script.slice(0, nowMs + 1)) {
+            const { tokens, cacheSalt } = earlier.key;
+            const numWhole = tokens.length - (tokens.length % BLOCK_SIZE);
+            if (earlier.untilMs <= nowMs) continue;
+            assert.ok(kv.numCachedTokens({ tokens: [...tokens, 0], cacheSalt }) >= numWhole);
+          }
+          assert.deepEqual(kv.checkIntegrity(), []);
+        }
+      }),
+      { numRuns: 1_000, seed: 1, includeErrorInReport: true },
+    );
   });
 }

@@ -80,6 +80,19 @@ interface Kind extends Pick<KvCacheOptions, "canShare" | "canTrim" | "layout"> {
   readonly isSensitive?: boolean;
 }
 
+/** Long enough for the cache to notice, with the next request. */
+const PINS_ARE_OVER_MS = 3000;
+const LAST_ARRIVAL: Arrival = {
+  prompt: 0,
+  promptLength: 1,
+  tail: 0,
+  maxTokens: 1,
+  priority: 0,
+  salt: false,
+  scores: false,
+  pinMs: 0,
+};
+
 function toRequest(arrival: Arrival, requestId: string): SequenceRequest {
   const { prompt, promptLength, tail, maxTokens, priority, salt, scores, pinMs } = arrival;
   return {
@@ -171,6 +184,9 @@ class Simulation {
   finish(): void {
     for (const { requestId } of this.#requests) this.engine.scheduler.resume(requestId);
     this.engine.drain(this.#requests.length * MAX_STEPS_PER_REQUEST);
+    this.engine.nowMs += PINS_ARE_OVER_MS;
+    this.#add(LAST_ARRIVAL);
+    this.engine.drain(MAX_STEPS_PER_REQUEST);
   }
 
   checkOutputs(): void {

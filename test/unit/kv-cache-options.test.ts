@@ -8,21 +8,22 @@ const on = { prefixCache: true, hostMemoryBytes: null };
 const FREE_RAM = 160 * 1024 * 1000;
 
 function optionsOf(settings: Parameters<typeof kvCacheOptions>[1], overrides: FakeModelInfoOverrides = {}) {
-  const { maxCachedBlocks, maxHostBlocks } = kvCacheOptions(
+  const { maxCachedBlocks, maxHostBlocks, canPin } = kvCacheOptions(
     createFakeModelInfo({ kvPool: pool, ...overrides }),
     settings,
     FREE_RAM,
   );
-  return { maxCachedBlocks, maxHostBlocks };
+  return { maxCachedBlocks, maxHostBlocks, canPin };
 }
 
 test("host memory is an eighth of the free RAM unless a size is given", () => {
-  assert.deepEqual(optionsOf(on), { maxCachedBlocks: 0, maxHostBlocks: 1250 });
+  assert.deepEqual(optionsOf(on), { maxCachedBlocks: 0, maxHostBlocks: 1250, canPin: true });
   assert.equal(optionsOf({ ...on, hostMemoryBytes: 16 * 1024 * 7 }).maxHostBlocks, 7);
 });
 
 test("without host memory a part of the pool keeps prefixes", () => {
-  assert.deepEqual(optionsOf({ ...on, hostMemoryBytes: 0 }), { maxCachedBlocks: 25, maxHostBlocks: 0 });
+  const { maxCachedBlocks, maxHostBlocks } = optionsOf({ ...on, hostMemoryBytes: 0 });
+  assert.deepEqual([maxCachedBlocks, maxHostBlocks], [25, 0]);
 });
 
 test("in streams an idle prefix takes nobody's slice", () => {
@@ -35,7 +36,8 @@ test("a GPU keeps all that its pool holds", () => {
 });
 
 test("without a prefix cache nothing is kept anywhere", () => {
-  assert.deepEqual(optionsOf({ ...on, prefixCache: false }), { maxCachedBlocks: 0, maxHostBlocks: 0 });
+  const nothing = { maxCachedBlocks: 0, maxHostBlocks: 0, canPin: false };
+  assert.deepEqual(optionsOf({ ...on, prefixCache: false }), nothing);
 });
 
 test("a sliding window is not copied", () => {

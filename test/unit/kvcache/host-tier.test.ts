@@ -281,4 +281,56 @@ describe("A pinned prefix", () => {
     run(kv, range(100, 16));
     assert.ok(isKnown(kv, range(0, 8)));
   });
+
+  for (const layout of ["paged", "streams"] as const) {
+    /** Slices of eight blocks; the host has room for the half of one. */
+    const small = { maxCachedBlocks: 0, maxHostBlocks: 4, numBlocks: 16, numSeqIds: 2, layout };
+
+    test(`${layout}: stays in the pool where host memory has no room for it, until a running sequence needs it`, () => {
+      const kv = createTiered(small);
+      runPinned(kv, range(0, 20), { numTokens: 20, untilMs: 9000 });
+      for (const nowMs of [0, 10, 2000]) {
+        run(kv, range(100, 12), "", nowMs);
+        assert.ok(isKnown(kv, range(0, 20)));
+      }
+      kv.takeOps();
+      kv.advanceTo(4000);
+      assert.ok(!kv.hasOps, "and nothing is tried without end");
+      for (const cacheSalt of ["a", "b"]) {
+        const key = { tokens: range(200, 32), cacheSalt };
+        assert.ok(kv.admit({ key, useCachedPrefix: true, numReserveBlocks: 0 }) !== null);
+      }
+      assert.ok(!isKnown(kv, range(0, 20)));
+    });
+
+    test(`${layout}: moves to host memory when another one's time is over there`, () => {
+      const kv = createTiered(small);
+      runPinned(kv, range(0, 16), { numTokens: 16, untilMs: 50 });
+      kv.advanceTo(0);
+      runPinned(kv, range(100, 16), { numTokens: 16, untilMs: 9000 });
+      kv.advanceTo(1);
+      assert.deepEqual([kv.counts().cached, kv.host.counts().used], [4, 4]);
+      kv.advanceTo(2000);
+      assert.deepEqual([kv.counts().cached, kv.host.counts().used], [0, 4]);
+      assert.ok(isKnown(kv, range(100, 16)) && !isKnown(kv, range(0, 4)));
+    });
+
+    test(`${layout}: stays when its sequence gives way and is not to be parked`, () => {
+      const kv = createTiered({ ...small, maxHostBlocks: 0 });
+      const pin = { owner: "a", numTokens: 8, untilMs: 100 };
+      const key = { tokens: range(0, 16), cacheSalt: "" };
+      const { seqId } = kv.admit({ key, useCachedPrefix: true, numReserveBlocks: 0, pin })!;
+      kv.commit(seqId, 16);
+      kv.release(seqId, { retain: false });
+      kv.advanceTo(1);
+      assert.ok(isKnown(kv, range(0, 8)) && !isKnown(kv, range(0, 12)));
+    });
+  }
+
+  test("is nothing where no prefix is to be kept", () => {
+    const kv = createKvCacheManager({ maxCachedBlocks: 0, canPin: false });
+    runPinned(kv, range(0, 8), { numTokens: 8, untilMs: 100 });
+    kv.advanceTo(1);
+    assert.equal(kv.counts().cached, 0);
+  });
 });
