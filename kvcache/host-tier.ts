@@ -71,6 +71,14 @@ export class HostTier {
     return this.disk.fetch(match, this.available(match).length);
   }
 
+  /** There is room for all that `save` would copy of a table. */
+  canSave({ path }: BlockTable, nowMs: number): boolean {
+    let numBlocks = 0;
+    for (const { start, nodes } of findMissing(path, 0, { maxLength: this.#options.segmentBlocks, nowMs }))
+      numBlocks += this.#store.numCopied(start, nodes.length);
+    return this.isOn && this.#store.hasRoom(numBlocks, path, nowMs);
+  }
+
   /** Copies those blocks of a table from `startBlock` on that nobody else has a copy of, as far as there is room. */
   save({ seqId, path }: BlockTable, startBlock: number, nowMs: number): void {
     if (!this.isOn) return;

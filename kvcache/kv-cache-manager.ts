@@ -221,9 +221,9 @@ export class KvCacheManager {
     else this.#tables.drop(table);
   }
 
-  /** Host memory could take all blocks of this sequence. */
+  /** Host memory has all blocks that this sequence would leave, or could take them now. */
   canPark(seqId: SeqId): boolean {
-    return this.#tables.running(seqId).path.length <= this.host.counts().total && this.host.isOn;
+    return this.host.canSave(this.#tables.running(seqId), this.#tables.nowMs);
   }
 
   /** The operations since the last call, in order. */

@@ -87,23 +87,18 @@ export class SegmentStore {
     }
   }
 
+  /** There is memory for so many blocks, or would be without those that `makeRoom` may take. */
+  hasRoom(numBlocks: number, path: readonly PrefixNode[], nowMs: number): boolean {
+    return this.#victims(numBlocks, path, nowMs) !== null;
+  }
+
   /**
    * Frees memory of the least recently used that are neither pinned nor part of `path`: what is on disk stays there,
    * the rest is lost. False, and no effect, when that is not enough.
    */
   makeRoom(numBlocks: number, path: readonly PrefixNode[], nowMs: number): boolean {
-    let numFree = this.options.maxBlocks - this.#numUsed;
-    if (numFree >= numBlocks) return true;
-    const victims: HostSegment[] = [];
-    for (const segment of this.#inMemory) {
-      const first = segment.nodes[0]!;
-      const isOwn = path[segment.startBlock] === first;
-      if (isOwn || first.pinnedUntilMs > nowMs) continue;
-      victims.push(segment);
-      numFree += segment.numCopiedBlocks;
-      if (numFree >= numBlocks) break;
-    }
-    if (numFree < numBlocks) return false;
+    const victims = this.#victims(numBlocks, path, nowMs);
+    if (victims === null) return false;
     for (const segment of victims) {
       if (this.disk.has(segment)) this.#leaveMemory(segment);
       else this.forget(segment);
@@ -126,6 +121,21 @@ export class SegmentStore {
       node.hosted = null;
       this.prune(node);
     }
+  }
+
+  #victims(numBlocks: number, path: readonly PrefixNode[], nowMs: number): HostSegment[] | null {
+    let numFree = this.options.maxBlocks - this.#numUsed;
+    const victims: HostSegment[] = [];
+    if (numFree >= numBlocks) return victims;
+    for (const segment of this.#inMemory) {
+      const first = segment.nodes[0]!;
+      const isOwn = path[segment.startBlock] === first;
+      if (isOwn || first.pinnedUntilMs > nowMs) continue;
+      victims.push(segment);
+      numFree += segment.numCopiedBlocks;
+      if (numFree >= numBlocks) return victims;
+    }
+    return null;
   }
 
   #leaveMemory(segment: HostSegment): void {

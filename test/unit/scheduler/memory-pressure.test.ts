@@ -82,6 +82,26 @@ describe("When memory is short", () => {
     assert.equal(engine.tokensOf("b").length, 10);
   });
 
+  for (const [what, maxHostBlocks, numParks] of [
+    ["no room", 4, 0],
+    ["room enough", 8, 1],
+  ] as const) {
+    test(`a park is one only where what is pinned leaves ${what} for it`, () => {
+      const engine = new FakeEngine({ kv: { numBlocks: 9, maxHostBlocks } });
+      const pin = { numTokens: 16, ttlMs: 1_000_000 };
+      engine.add({ requestId: "pinned", tokens: range(500, 16), maxTokens: 1, pin });
+      engine.drain();
+      for (const [index, requestId] of ["a", "b"].entries()) {
+        engine.add({ requestId, tokens: range(100 * index, 14), maxTokens: 10 });
+        engine.step();
+      }
+      engine.drain();
+      const stats = engine.scheduler.stats();
+      assert.deepEqual([stats.numPreemptions, stats.numParks], [1, numParks]);
+      assert.equal(stats.numHostHitTokens > 0, numParks === 1);
+    });
+  }
+
   test("a preempted sequence is computed again where copies have been dearer", () => {
     const engine = new FakeEngine({ kv: { numBlocks: 9, maxHostBlocks: 20 } });
     engine.scheduler.copyTimes.observe(
