@@ -2,24 +2,13 @@ import type { DiskExchange } from "../../kvcache/disk-exchange.ts";
 import type { HostTier } from "../../kvcache/host-tier.ts";
 import type { HostSegment } from "../../kvcache/prefix-cache.ts";
 import { pathTo } from "../../kvcache/segment-store.ts";
+import { GrowingPauses } from "./growing-pauses.ts";
 import { expiryOf, isFileDue, pinTimesOf, toPins, type Clocks, type PinTimes } from "./pin-times.ts";
 import { isIntact } from "./prefix-file.ts";
 import { PrefixFolder, type FoundFile } from "./prefix-folder.ts";
+import type { HeldCopy, HostCopies } from "./host-copies.ts";
+import { ReadSpeed } from "./read-speed.ts";
 import { within } from "./within.ts";
-
-/** Bytes outside the JavaScript heap, valid until they are freed. */
-export interface HeldCopy {
-  readonly bytes: Uint8Array;
-  free(): void;
-}
-
-/** Where the bytes of host slots are. */
-export interface HostCopies {
-  /** Null for a slot that is not filled yet. */
-  holdHostCopy(slot: number): HeldCopy | null;
-  createHostCopy(sizeBytes: number): HeldCopy;
-  fillHostSlot(slot: number, copy: HeldCopy): void;
-}
 
 export interface DiskTierOptions {
   readonly folder: string;
@@ -39,13 +28,6 @@ export interface DiskTierOptions {
 
 const DEFAULT_READ_TIMEOUT_MS = 5000;
 
-/** Until files have been read: a common SSD. */
-const INITIAL_BYTES_PER_MS = 300_000;
-/** Weight of each further read. */
-const SPEED_WEIGHT = 0.2;
-/** Each read that is not worth it makes the next one seem so much faster, lest one bad hour of the disk be the last. */
-const OPTIMISM = 1.05;
-
 /** A segment to be written, its bytes held. */
 interface Work {
   readonly segment: HostSegment;
@@ -62,7 +44,9 @@ export class DiskTier {
   readonly #options: DiskTierOptions;
   readonly #disk: DiskExchange;
   readonly #files: PrefixFolder;
-  #bytesPerMs = INITIAL_BYTES_PER_MS;
+  readonly #readSpeed = new ReadSpeed();
+  /** Segments that did not fit or could not be written, and the folder as a whole when the disk takes nothing. */
+  readonly #pauses = new GrowingPauses<HostSegment | PrefixFolder>();
   #isWriting = false;
   #isReading = false;
   #isOff = false;
@@ -106,12 +90,15 @@ export class DiskTier {
     try {
       for (;;) {
         for (const segment of this.#outdated()) await this.#files.remove(segment);
+        if (this.#pauses.has(this.#files, this.#options.now())) break;
         const work = this.#nextPinned() ?? this.#nextCold();
         if (work === null) break;
         await this.#write(work);
+        this.#pauses.noteSuccess(this.#files);
       }
     } catch {
-      // A read-only or full disk: tried again with the next call.
+      // A read-only or full disk.
+      this.#pauses.noteFailure(this.#files, this.#options.now());
     } finally {
       this.#isWriting = false;
     }
@@ -119,6 +106,7 @@ export class DiskTier {
 
   /** Writes what is pinned at once, before the process ends. */
   flush(): void {
+    this.#pauses.clear();
     try {
       for (const segment of this.#outdated()) this.#files.removeNow(segment);
       for (let work = this.#nextPinned(); work !== null; work = this.#nextPinned()) {
@@ -172,7 +160,7 @@ export class DiskTier {
     const facts = this.#files.factsOf(segment);
     if (facts === undefined || this.#isOff) return this.#lose(segment);
     if (!this.#isWorthReading(segment, facts.payloadBytes)) {
-      this.#bytesPerMs *= OPTIMISM;
+      this.#readSpeed.noteUntried();
       this.#disk.index.settle(segment);
       return;
     }
@@ -187,7 +175,7 @@ export class DiskTier {
         copy.free();
       });
     } else if (frame !== null && (await isIntact(facts.header, copy.bytes, frame))) {
-      this.#learnSpeed(facts.payloadBytes / Math.max(1, this.#options.now() - startMs));
+      this.#readSpeed.note(facts.payloadBytes, this.#options.now() - startMs);
       void this.#files.touch(segment);
       return this.#place(segment, copy);
     } else {
@@ -209,13 +197,9 @@ export class DiskTier {
     if (!this.#isOff) await this.#files.remove(segment);
   }
 
-  #learnSpeed(bytesPerMs: number): void {
-    this.#bytesPerMs += SPEED_WEIGHT * (bytesPerMs - this.#bytesPerMs);
-  }
-
   #isWorthReading({ nodes }: HostSegment, sizeBytes: number): boolean {
     const computeMs = nodes.length * this.#options.blockSize * this.#options.computeMsPerToken();
-    return sizeBytes / this.#bytesPerMs < computeMs;
+    return this.#readSpeed.predictMs(sizeBytes) < computeMs;
   }
 
   async #write(work: Work): Promise<void> {
@@ -223,6 +207,10 @@ export class DiskTier {
     try {
       for (const victim of this.#victims(work) ?? []) await this.#lose(victim);
       await this.#files.write(segment, copy.bytes, this.#allPins(work));
+    } catch (error) {
+      // Lest it be in the way of others that can be written.
+      this.#pauses.noteFailure(segment, this.#options.now());
+      throw error;
     } finally {
       copy.free();
     }
@@ -237,6 +225,8 @@ export class DiskTier {
       const isOver = wasPinned && segment.nodes[0]!.pinnedUntilMs <= nowMs;
       if (this.#disk.index.has(segment) && !isOver) continue;
       this.#disk.noteRemoved(segment);
+      // Its room may be enough for what did not fit.
+      this.#pauses.clear();
       yield segment;
     }
   }
@@ -245,6 +235,7 @@ export class DiskTier {
   #nextPinned(): Work | null {
     const clocks = this.#clocks();
     for (const segment of this.#options.host.pinned(clocks.nowMs)) {
+      if (this.#pauses.has(segment, clocks.nowMs)) continue;
       const pins = pinTimesOf(segment.nodes[0]!, clocks);
       const inFile = this.#files.factsOf(segment)?.header.pins ?? {};
       const work = isFileDue(inFile, pins, clocks.unixMs) ? this.#workOf(segment, pins) : null;
@@ -281,6 +272,7 @@ export class DiskTier {
     const work = { segment, copy, pins };
     if (this.#victims(work) !== null) return work;
     copy.free();
+    this.#pauses.noteFailure(segment, this.#options.now());
     return null;
   }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { REQUESTS } from "../../kvcache/pins.ts";
@@ -155,4 +155,49 @@ test("a disk that cannot be written disturbs nobody", async () => {
   await machine.disk.sync();
   machine.disk.flush();
   assert.equal(machine.numCachedTokens(range(0, 8)), 8);
+});
+
+/** Counts how often the bytes of a copy are taken to be written, or to find out whether they fit. */
+function countTries(machine: DiskMachine): { numTries: number } {
+  const counter = { numTries: 0 };
+  const get = machine.bytes.get.bind(machine.bytes);
+  machine.bytes.get = (slot) => {
+    counter.numTries += 1;
+    return get(slot);
+  };
+  return counter;
+}
+
+test("what does not fit is tried again ever more rarely, and at once when a file has gone", async () => {
+  const folder = temporaryFolder();
+  const machine = new DiskMachine(folder, { maxBytes: 400 });
+  const owners = ["a", "b", "c", "d"];
+  for (const [index, owner] of owners.entries()) machine.pin(range(100 * index, 8), HOUR_MS, owner);
+  await machine.disk.sync();
+  const numWritten = readdirSync(folder).length;
+  assert.ok(numWritten > 0 && numWritten < 4);
+  const counter = countTries(machine);
+  for (machine.nowMs = 1; machine.nowMs < 1000; machine.nowMs += 100) await machine.disk.sync();
+  assert.equal(counter.numTries, 0);
+  for (machine.nowMs = 1000; machine.nowMs < 60_000; machine.nowMs += 1000) await machine.disk.sync();
+  assert.ok(counter.numTries <= 5 * (4 - numWritten), `${counter.numTries} tries in a minute`);
+  for (const [index, owner] of owners.slice(0, -1).entries())
+    machine.kv.unpin({ tokens: range(100 * index, 8), cacheSalt: "salt" }, owner);
+  await machine.disk.sync();
+  assert.equal(new DiskMachine(folder).disk.load(), 8, "the last one has its place");
+});
+
+test("a disk that could not be written is tried again ever more rarely, and at the end of the process", async () => {
+  const folder = join(temporaryFolder(), "prefixes");
+  writeFileSync(folder, "in the way");
+  const machine = new DiskMachine(folder);
+  for (const first of [0, 100, 200]) machine.pin(range(first, 8));
+  const counter = countTries(machine);
+  for (; machine.nowMs < 60_000; machine.nowMs += 1000) await machine.disk.sync();
+  assert.ok(counter.numTries >= 3 && counter.numTries <= 6, `${counter.numTries} tries in a minute`);
+  rmSync(folder);
+  await machine.disk.sync();
+  assert.ok(!existsSync(folder));
+  machine.disk.flush();
+  assert.equal(readdirSync(folder).length, 3);
 });
