@@ -4,8 +4,8 @@ import type { PrefixNode } from "../../kvcache/prefix-cache.ts";
 /** When each owner's pin ends, in Unix milliseconds. */
 export type PinTimes = Readonly<Record<PinOwner, number>>;
 
-/** A pin that ends sooner is not worth a file. */
-const MIN_REMAINING_MS = 10 * 60_000;
+/** A pin that ends sooner is not worth a file. One of 10 minutes is, some of which went by while it was computed. */
+const MIN_REMAINING_MS = 9 * 60_000;
 
 /** Of monotonic milliseconds, those of the pins in memory, and of Unix ones. */
 export interface Clocks {

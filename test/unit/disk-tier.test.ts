@@ -69,6 +69,15 @@ test("a short pin gets no file, and a prolonged one a new time only now and then
   assert.ok(expiryInFile() > first + HOUR_MS);
 });
 
+test("a pin of ten minutes gets a file, though it has a little less left when it is written", async () => {
+  const folder = temporaryFolder();
+  const machine = new DiskMachine(folder);
+  machine.pin(range(0, 8), 600_000);
+  machine.nowMs = 2000;
+  await machine.disk.sync();
+  assert.equal(readdirSync(folder).length, 1);
+});
+
 test("the budget holds", async () => {
   const folder = temporaryFolder();
   const machine = new DiskMachine(folder, { maxBytes: 300 });
