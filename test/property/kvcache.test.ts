@@ -292,17 +292,17 @@ for (const layout of ["paged", "streams"] as const) {
 
 for (const layout of ["paged", "streams"] as const) {
   test(`${layout}: a pin is kept by the pool, for as long as it has room, where host memory has none`, () => {
-    const pinned = fc.record({ key: keys, untilMs: fc.constantFrom(5, 1000), retain: fc.boolean() });
+    const pinned = fc.record({ key: keys, ttlMs: fc.constantFrom(5, 1000), retain: fc.boolean() });
     const noRoom = { maxHostBlocks: fc.nat(4), hostSegmentBlocks: fc.integer({ min: 1, max: 4 }) };
     fc.assert(
       fc.property(fc.record(noRoom), fc.array(pinned, { maxLength: 12 }), (setting, script) => {
         const numBlocks = 64 * SLICE_BLOCKS;
         const options = { ...setting, numBlocks, layout, blockSize: BLOCK_SIZE, numSeqIds: 64 };
         const kv = createKvCacheManager({ ...options, maxCachedBlocks: 0 });
-        for (const [nowMs, { key, untilMs, retain }] of script.entries()) {
+        for (const [nowMs, { key, ttlMs, retain }] of script.entries()) {
           kv.advanceTo(nowMs);
-          const pin = { owner: "", numTokens: key.tokens.length, untilMs };
-          const { seqId } = kv.admit({ key, useCachedPrefix: true, numReserveBlocks: 0, pin })!;
+          const pins = [{ owner: "", numTokens: key.tokens.length, ttlMs }];
+          const { seqId } = kv.admit({ key, useCachedPrefix: true, numReserveBlocks: 0, pins })!;
           kv.commit(seqId, key.tokens.length);
           kv.release(seqId, { retain });
           for (let step = 0; kv.hasOps; step += 1) {
@@ -310,10 +310,10 @@ for (const layout of ["paged", "streams"] as const) {
             kv.advanceTo(nowMs);
             kv.takeOps();
           }
-          for (const earlier of script.slice(0, nowMs + 1)) {
+          for (const [keptMs, earlier] of script.slice(0, nowMs + 1).entries()) {
             const { tokens, cacheSalt } = earlier.key;
             const numWhole = tokens.length - (tokens.length % BLOCK_SIZE);
-            if (earlier.untilMs <= nowMs) continue;
+            if (keptMs + earlier.ttlMs <= nowMs) continue;
             assert.ok(kv.numCachedTokens({ tokens: [...tokens, 0], cacheSalt }) >= numWhole);
           }
           assert.deepEqual(kv.checkIntegrity(), []);

@@ -288,7 +288,7 @@ describe("A pinned prefix", () => {
 
     test(`${layout}: stays in the pool where host memory has no room for it, until a running sequence needs it`, () => {
       const kv = createTiered(small);
-      runPinned(kv, range(0, 20), { numTokens: 20, untilMs: 9000 });
+      runPinned(kv, range(0, 20), { numTokens: 20, ttlMs: 9000 });
       for (const nowMs of [0, 10, 2000]) {
         run(kv, range(100, 12), "", nowMs);
         assert.ok(isKnown(kv, range(0, 20)));
@@ -305,9 +305,9 @@ describe("A pinned prefix", () => {
 
     test(`${layout}: moves to host memory when another one's time is over there`, () => {
       const kv = createTiered(small);
-      runPinned(kv, range(0, 16), { numTokens: 16, untilMs: 50 });
+      runPinned(kv, range(0, 16), { numTokens: 16, ttlMs: 50 });
       kv.advanceTo(0);
-      runPinned(kv, range(100, 16), { numTokens: 16, untilMs: 9000 });
+      runPinned(kv, range(100, 16), { numTokens: 16, ttlMs: 9000 });
       kv.advanceTo(1);
       assert.deepEqual([kv.counts().cached, kv.host.counts().used], [4, 4]);
       kv.advanceTo(2000);
@@ -317,9 +317,9 @@ describe("A pinned prefix", () => {
 
     test(`${layout}: stays when its sequence gives way and is not to be parked`, () => {
       const kv = createTiered({ ...small, maxHostBlocks: 0 });
-      const pin = { owner: "a", numTokens: 8, untilMs: 100 };
+      const pins = [{ owner: "a", numTokens: 8, ttlMs: 100 }];
       const key = { tokens: range(0, 16), cacheSalt: "" };
-      const { seqId } = kv.admit({ key, useCachedPrefix: true, numReserveBlocks: 0, pin })!;
+      const { seqId } = kv.admit({ key, useCachedPrefix: true, numReserveBlocks: 0, pins })!;
       kv.commit(seqId, 16);
       kv.release(seqId, { retain: false });
       kv.advanceTo(1);
@@ -329,7 +329,7 @@ describe("A pinned prefix", () => {
 
   test("is nothing where no prefix is to be kept", () => {
     const kv = createKvCacheManager({ maxCachedBlocks: 0, canPin: false });
-    runPinned(kv, range(0, 8), { numTokens: 8, untilMs: 100 });
+    runPinned(kv, range(0, 8), { numTokens: 8, ttlMs: 100 });
     kv.advanceTo(1);
     assert.equal(kv.counts().cached, 0);
   });

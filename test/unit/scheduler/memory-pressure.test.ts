@@ -88,8 +88,8 @@ describe("When memory is short", () => {
   ] as const) {
     test(`a park is one only where what is pinned leaves ${what} for it`, () => {
       const engine = new FakeEngine({ kv: { numBlocks: 9, maxHostBlocks } });
-      const pin = { numTokens: 16, ttlMs: 1_000_000 };
-      engine.add({ requestId: "pinned", tokens: range(500, 16), maxTokens: 1, pin });
+      const pins = [{ numTokens: 16, ttlMs: 1_000_000 }];
+      engine.add({ requestId: "pinned", tokens: range(500, 16), maxTokens: 1, pins });
       engine.drain();
       for (const [index, requestId] of ["a", "b"].entries()) {
         engine.add({ requestId, tokens: range(100 * index, 14), maxTokens: 10 });
