@@ -20,6 +20,7 @@ import { startHeadway, type HeadwayServer } from "../scheduling/headway-server.t
 import { runScenario, type Findings, type ScenarioSettings } from "../scheduling/scenario.ts";
 import { seededRandom } from "../seeded-random.ts";
 import type { RawLoopBurst, RawLoopResult, RawLoopSettings } from "./raw-loop.ts";
+import { engineEnvironment } from "../../src/engine/engine-environment.ts";
 
 interface Workload {
   readonly name: string;
@@ -88,7 +89,10 @@ async function startRawLoop(
     numCells: kv.num_blocks * kv.block_size,
   };
   const entry = fileURLToPath(new URL("raw-loop.js", import.meta.url));
-  return fork(entry, [JSON.stringify(settings)], { execArgv: ["--v8-pool-size=1"] });
+  return fork(entry, [JSON.stringify(settings)], {
+    execArgv: ["--v8-pool-size=1"],
+    env: engineEnvironment(process.env),
+  });
 }
 
 async function vocabSizeOf({ url }: HeadwayServer): Promise<number> {

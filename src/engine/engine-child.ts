@@ -1,4 +1,5 @@
 import { fork, type ChildProcess } from "node:child_process";
+import { engineEnvironment } from "./engine-environment.ts";
 import { Outbox } from "./outbox.ts";
 import type { FromEngine, ToEngine } from "./protocol.ts";
 import type { StartMeasurements } from "./start-measurements.ts";
@@ -34,9 +35,9 @@ export class EngineChild {
       [JSON.stringify(options.settings), JSON.stringify(options.measured)],
       {
         serialization: "json",
-        // V8's and libuv's helper threads would compete with the model's threads for the cores.
+        // V8's helper threads would compete with the model's threads for the cores.
         execArgv: ["--v8-pool-size=1", "--enable-source-maps"],
-        env: { ...process.env, UV_THREADPOOL_SIZE: "1" },
+        env: engineEnvironment(process.env),
         stdio: ["ignore", "pipe", "pipe", "ipc"],
       },
     );
