@@ -43,25 +43,32 @@ export interface CopyCount {
   readonly numTokens: number;
 }
 
-/** All that operations copy to and from host memory. */
+/** All that operations copy to and from host memory. Asked several times a step, so it allocates nothing on the way. */
 export function countCopies(operations: readonly CacheOp[]): CopyCount {
-  const lengths = operations.flatMap(copiesOf);
-  return { numCopies: lengths.length, numTokens: lengths.reduce((sum, length) => sum + length, 0) };
+  let numCopies = 0;
+  let numTokens = 0;
+  for (const operation of operations) {
+    const length = copiedLength(operation);
+    if (length === 0) continue;
+    // What is shared by copying goes there and back.
+    const numTimes = operation.kind === "share" ? 2 : 1;
+    numCopies += numTimes;
+    numTokens += numTimes * length;
+  }
+  return { numCopies, numTokens };
 }
 
-/** Tokens of each copy: what is shared by copying goes there and back, tags and trims copy nothing. */
-function copiesOf(operation: CacheOp): number[] {
+/** Tags and trims copy nothing. */
+function copiedLength(operation: CacheOp): number {
   switch (operation.kind) {
     case "save":
-      return [operation.toPosition - operation.fromPosition];
+      return operation.toPosition - operation.fromPosition;
     case "restore":
-      return [operation.numCopiedTokens ?? operation.toPosition - operation.fromPosition];
+      return operation.numCopiedTokens ?? operation.toPosition - operation.fromPosition;
     case "share":
-      return operation.numCopiedTokens === undefined
-        ? []
-        : [operation.numCopiedTokens, operation.numCopiedTokens];
+      return operation.numCopiedTokens ?? 0;
     case "trim":
     case "discard":
-      return [];
+      return 0;
   }
 }

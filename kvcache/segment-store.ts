@@ -110,6 +110,7 @@ export class SegmentStore {
   prune(node: PrefixNode): void {
     if (node.holders.size > 0 || node.hosted !== null) return;
     this.options.prefixes.remove(node);
+    if (node.children.size === 0) return;
     for (const { hosted } of node.children) if (hosted !== null) this.forget(hosted);
   }
 

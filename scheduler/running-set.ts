@@ -6,6 +6,8 @@ import type { TenantAccount } from "./virtual-token-counters.ts";
 export class RunningSet {
   #byUrgency: readonly Sequence[] = [];
   #bySeqId: readonly Sequence[] = [];
+  /** Those that want gaps of no more than so long. */
+  #withTokenGap: readonly Sequence[] = [];
   /** Of tenants that have some. */
   readonly #numSeats = new Map<TenantAccount, number>();
 
@@ -26,20 +28,22 @@ export class RunningSet {
   add(sequence: Sequence): void {
     this.#byUrgency = inserted(this.#byUrgency, sequence, compareUrgency);
     this.#bySeqId = inserted(this.#bySeqId, sequence, (left, right) => left.seqId - right.seqId);
+    if (sequence.tokenGapMs < Infinity) this.#withTokenGap = [...this.#withTokenGap, sequence];
     this.#changeSeats(sequence.account, 1);
   }
 
   remove(sequence: Sequence): void {
     this.#byUrgency = this.#byUrgency.filter((other) => other !== sequence);
     this.#bySeqId = this.#bySeqId.filter((other) => other !== sequence);
+    this.#withTokenGap = this.#withTokenGap.filter((other) => other !== sequence);
     this.#changeSeats(sequence.account, -1);
   }
 
   /** The least gap between tokens that a decoding one wants; Infinity when none wants any. */
   leastTokenGapMs(): number {
     let leastMs = Infinity;
-    for (const sequence of this.#byUrgency) {
-      if (sequence.tokenGapMs < leastMs && sequence.isDecoding) leastMs = sequence.tokenGapMs;
+    for (const { isDecoding, tokenGapMs } of this.#withTokenGap) {
+      if (isDecoding) leastMs = Math.min(leastMs, tokenGapMs);
     }
     return leastMs;
   }
