@@ -137,12 +137,11 @@ export class QueueModel {
     return { queueMs, ...this.#expectedTimes(queueMs, pace, work), alone };
   }
 
-  /** The better of what it says and what was seen: the one may be misled by load, the other be old. */
   get #lonePace(): Pace {
     const { promptTokenMs, tokenGapMs } = this.#expected;
     return {
-      promptTokenMs: Math.min(promptTokenMs, this.#lonePromptTokenMs.value || Infinity),
-      tokenGapMs: Math.min(tokenGapMs, this.#loneTokenGapMs.value || Infinity),
+      promptTokenMs: reconcile(promptTokenMs, this.#lonePromptTokenMs.value),
+      tokenGapMs: reconcile(tokenGapMs, this.#loneTokenGapMs.value),
     };
   }
 
@@ -191,4 +190,12 @@ class DecayedRatio {
     this.#amount = this.#amount * DECAY + amount;
     this.#weight = this.#weight * DECAY + weight;
   }
+}
+
+/**
+ * Of what an engine says of itself and what was seen the better: the one may be misled by load, the other be old. But
+ * what it says is a guess, and no reason to promise twice of what was seen.
+ */
+function reconcile(said: number, seen: number): number {
+  return seen === 0 ? said : Math.max(Math.min(said, seen), seen / 2);
 }

@@ -1,24 +1,37 @@
 /**
- * When the runs that are under way end: each after as long as runs usually last. One that has outlasted them tells nothing
- * of its end but that it may well go on for as long as it is late. Whoever takes a place holds it for a whole run.
+ * When the runs that are under way end, and those that take their places: each after as long as runs usually last. One
+ * that has outlasted them tells nothing of its end but that it may well go on for as long as it is late.
  */
 export class RunEnds {
-  /** Soonest first. */
-  readonly #leftMs: readonly number[];
+  /** Of those under way, soonest first. */
+  readonly #firstMs: readonly number[];
   readonly #wholeRunMs: number;
+  /** As far as they were asked for. Each is followed by another one in its place, so these too come in order. */
+  readonly #endsMs: number[] = [];
+  #numFirst = 0;
+  #numFollowed = 0;
 
-  /** Of what has been observed of no run, `usualMs` is 0. */
+  /** Where no run has ended yet, `usualMs` is 0: what runs is then taken to go on for as long as it has. */
   constructor(agesMs: readonly number[], usualMs: number) {
-    this.#leftMs = agesMs.map((ageMs) => Math.abs(usualMs - ageMs)).sort((left, right) => left - right);
-    const meanAgeMs = agesMs.reduce((sum, ageMs) => sum + ageMs, 0) / Math.max(1, agesMs.length);
-    this.#wholeRunMs = Math.max(usualMs, meanAgeMs);
+    const ascendingMs = agesMs.toSorted((left, right) => left - right);
+    this.#firstMs = ascendingMs.map((ageMs) => Math.abs(usualMs - ageMs)).sort((left, right) => left - right);
+    // Half of them are that old: the first sign of requests that are longer than the ones before.
+    this.#wholeRunMs = Math.max(usualMs, ascendingMs[ascendingMs.length >> 1] ?? 0);
   }
 
-  /** Time until so many have ended, those that take the places of the first ones included. */
+  /** Time until so many have ended. */
   untilMs(numEnds: number): number {
-    if (numEnds <= 0 || this.#leftMs.length === 0) return 0;
-    const last = Math.ceil(numEnds) - 1;
-    const numRounds = Math.floor(last / this.#leftMs.length);
-    return this.#leftMs[last % this.#leftMs.length]! + numRounds * this.#wholeRunMs;
+    if (numEnds <= 0 || this.#firstMs.length === 0) return 0;
+    while (this.#endsMs.length < numEnds) this.#endsMs.push(this.#nextMs());
+    return this.#endsMs[Math.ceil(numEnds) - 1]!;
+  }
+
+  #nextMs(): number {
+    const firstMs = this.#firstMs[this.#numFirst] ?? Infinity;
+    const followedMs = this.#endsMs[this.#numFollowed];
+    const againMs = followedMs === undefined ? Infinity : followedMs + this.#wholeRunMs;
+    if (firstMs <= againMs) this.#numFirst += 1;
+    else this.#numFollowed += 1;
+    return Math.min(firstMs, againMs);
   }
 }

@@ -23,12 +23,15 @@ export function boundPriority(priority: number): number {
   return Math.min(MAX_PRIORITY, Math.max(-MAX_PRIORITY, priority));
 }
 
-/** Without a deadline a sequence is due after this much for each token left to prefill: short prompts first, for a while. */
+/** At the latest a sequence is due after this much for each token left to prefill: short prompts first, for a while. */
 const GRACE_MS_PER_TOKEN = 10;
 
-/** When a sequence should have its first token; `withinMs` of its arrival is what the client asks for. */
-export function dueTime(arrivalMs: number, numTokens: number, withinMs: number | undefined): number {
-  return arrivalMs + (withinMs ?? numTokens * GRACE_MS_PER_TOKEN);
+/**
+ * When a sequence should have its first token. What the client asks for, `withinMs` of its arrival, can only make it
+ * earlier: nobody is served later for having said when is late enough.
+ */
+export function dueTime(arrivalMs: number, numTokens: number, withinMs: number = Infinity): number {
+  return arrivalMs + Math.min(withinMs, numTokens * GRACE_MS_PER_TOKEN);
 }
 
 /** Negative when `left` goes first. */
@@ -51,7 +54,7 @@ export interface Contender extends Urgent {
 
 /**
  * Within a class: streams that were interrupted, then the tenant with the least service, then the earliest due.
- * Due is the client's deadline or, without one, the arrival plus a grace that grows with what is left of the prompt:
+ * Due is the client's deadline or, if that is earlier, the arrival plus a grace that grows with what is left of the prompt:
  * earliest deadline and shortest remaining prefill in one order in which, as time goes by, everything comes first.
  */
 export function compareWithinClass(left: Contender, right: Contender): number {

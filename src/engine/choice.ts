@@ -66,13 +66,13 @@ export class Choice {
     return this.#hasEnded;
   }
 
-  /** What a fresh engine needs to go on where this choice stands. */
   /** When its first token is due if it arrived at this time. */
   dueMs(arrivalMs: number): number {
     const { tokens, firstTokenWithinMs } = this.#request;
     return dueTime(arrivalMs, tokens.length, firstTokenWithinMs);
   }
 
+  /** What a fresh engine needs to go on where this choice stands. */
   replayRequest(): SequenceRequest {
     const { tokens } = this.#request;
     return {

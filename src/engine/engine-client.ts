@@ -152,7 +152,8 @@ export class EngineClient implements Engine, GenerationPort {
       engineState: this.state,
       model: this.model,
       queue,
-      numStarted: this.#ledger.size - queue.numSequences,
+      // Those that are paused give way.
+      numStarted: this.#ledger.runAgesMs(this.#options.now()).length,
       tenantQueue: this.#ledger.waiting.totalsOf(request.tenantId),
       prediction: this.forecast(request),
     };

@@ -3,7 +3,7 @@ import { QueueModel, type ExpectedWork, type Pace } from "../../scheduler/queue-
 import { dueTime } from "../../scheduler/urgency.ts";
 import type { ModelInfo } from "../../models/model-info.ts";
 import type { Forecast, ProspectiveRequest } from "./generation.ts";
-import { patienceOf } from "./latency-targets.ts";
+import { firstTokenWithin } from "./latency-targets.ts";
 import type { FinishedRequest } from "./observer.ts";
 import type { FromEngine } from "./protocol.ts";
 import type { SequenceLedger } from "./sequence-ledger.ts";
@@ -21,6 +21,9 @@ interface Ahead {
   readonly waiting: WaitingTotals;
   readonly interrupted: WaitingTotals;
 }
+
+const NOTHING: WaitingTotals = { numSequences: 0, numTokens: 0 };
+const NOBODY: Ahead = { waiting: NOTHING, interrupted: NOTHING };
 
 /** One that waits, and what its tenant has waiting before it. */
 export interface QueuedWork {
@@ -62,11 +65,13 @@ export class Forecaster {
   /** Of a newcomer. */
   forecast(request: ProspectiveRequest): Forecast {
     const { tenantId, priority, numPromptTokens, longestPrompt = numPromptTokens, targets = {} } = request;
-    const withinMs = patienceOf(targets) ?? undefined;
+    const predict = this.#predictor();
+    // How long it will write does not depend on who is before it, but who is before it on that.
+    const { ttftMs, totalMs } = predict(request, NOBODY);
+    const withinMs = firstTokenWithin(targets, totalMs - ttftMs) ?? undefined;
     const dueMs = dueTime(this.#load().nowMs, longestPrompt, withinMs);
     const item = { tenantId, priority, numTokens: numPromptTokens, dueMs };
-    const ahead = this.#aheadOf(item, null);
-    return this.#predictor()(request, ahead);
+    return predict(request, this.#aheadOf(item, null));
   }
 
   /** Tells many at one moment for little more than one. */

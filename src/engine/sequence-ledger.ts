@@ -17,6 +17,8 @@ export interface LedgerEntry {
   /** When it got rows for the first time, in any engine, moved by the time that it was paused since; null before. */
   startedAtMs: number | null;
   pausedAtMs: number | null;
+  /** It has to wait for rows again as soon as it is not paused any more. */
+  hasLostRows: boolean;
   /** How it counts while it has to wait for rows again. */
   interruption: WaitingItem | null;
 }
@@ -49,9 +51,11 @@ export class SequenceLedger {
     return false;
   }
 
-  /** Sequences that have never had rows, in order of arrival. */
+  /** Sequences that have never had rows and wait for them, in order of arrival. */
   *queued(): Iterable<LedgerEntry> {
-    for (const entry of this.#entries.values()) if (entry.startedAtMs === null) yield entry;
+    for (const entry of this.#entries.values()) {
+      if (entry.startedAtMs === null && entry.pausedAtMs === null) yield entry;
+    }
   }
 
   /** How long each sequence has been at it that has had rows and is not paused. */
@@ -97,6 +101,7 @@ export class SequenceLedger {
       isSubmitted: false,
       startedAtMs: null,
       pausedAtMs: null,
+      hasLostRows: false,
       interruption: null,
     };
     this.#entries.set(choice.sequenceId, entry);
@@ -120,6 +125,7 @@ export class SequenceLedger {
     const entry = this.#entries.get(sequenceId);
     if (entry === undefined) return;
     entry.startedAtMs ??= nowMs;
+    entry.hasLostRows = false;
     this.waiting.remove(entry.waiting);
     this.#goOn(entry);
   }
@@ -135,6 +141,8 @@ export class SequenceLedger {
     const entry = this.#entries.get(sequenceId);
     if (entry !== undefined) {
       entry.pausedAtMs ??= nowMs;
+      entry.hasLostRows ||= entry.interruption !== null;
+      this.waiting.remove(entry.waiting);
       this.#goOn(entry);
     }
     if (this.#isolation.clear(sequenceId)) this.#submitNext();
@@ -146,6 +154,8 @@ export class SequenceLedger {
     if (entry.startedAtMs !== null)
       entry.startedAtMs += nowMs - Math.max(entry.pausedAtMs, entry.startedAtMs);
     entry.pausedAtMs = null;
+    if (entry.startedAtMs === null) this.waiting.add(entry.waiting);
+    else if (entry.hasLostRows) this.#interrupt(entry);
   }
 
   noteTokens(sequenceId: string): void {
@@ -210,7 +220,8 @@ export class SequenceLedger {
   }
 
   #interrupt(entry: LedgerEntry): void {
-    if (entry.interruption !== null || entry.generation.isPaused) return;
+    entry.hasLostRows = entry.pausedAtMs !== null;
+    if (entry.interruption !== null || entry.hasLostRows) return;
     const { choice, generation, numPromptTokens } = entry;
     entry.interruption = waitingItem(choice, generation, numPromptTokens + choice.numGeneratedTokens);
     this.interrupted.add(entry.interruption);

@@ -199,6 +199,10 @@ describe("Deadlines", () => {
     assert.equal(client.forecast(createProspect()).queueMs, 0);
     generations[0]!.resume();
     assert.equal(client.forecast(createProspect()).queueMs, 0, "the others still leave their rows");
+    const sink = new RecordingSink();
+    client.generate(createGenerationRequest({ prompts: prompt(9), maxTokens: 4 }), sink);
+    await sink.done;
+    assert.equal(sink.error, null, "and are no reason to refuse one");
   });
 
   it("are met or not by what was measured", async () => {

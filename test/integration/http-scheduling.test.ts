@@ -146,7 +146,7 @@ describe("GET /capacity tells whether a request would be let in", () => {
   });
 
   test("what the request itself could not ask for is refused by the same name", async (t) => {
-    const { app } = await createTestServer(t);
+    const { app, engine } = await createTestServer(t);
     const paramOf = async (query: string): Promise<string> => {
       const answer = await app.inject({ url: `/capacity?${query}` });
       assert.equal(answer.statusCode, 400);
@@ -156,6 +156,10 @@ describe("GET /capacity tells whether a request would be let in", () => {
     assert.equal(await paramOf("prompt_tokens=10&max_tokens=9999999"), "max_tokens");
     assert.equal(await paramOf("prompt_tokens=9999999"), "prompt_tokens");
     assert.equal(await paramOf("max_tokens=zz"), "max_tokens");
+    const { maxModelLen } = engine.model!;
+    assert.equal(await paramOf(`prompt_tokens=${maxModelLen}`), "prompt_tokens");
+    const only = await app.inject({ url: `/capacity?prompt_tokens=${maxModelLen}&max_tokens=0` });
+    assert.equal(only.statusCode, 200, "a prompt that is only evaluated");
   });
 
   test("more choices than any request may have", async (t) => {

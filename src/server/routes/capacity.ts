@@ -66,7 +66,7 @@ function prospectOf(request: FastifyRequest, { engine, config }: AppDependencies
   if (promptTokens === null) return null;
   const room = maxModelLen - promptTokens;
   const maxTokens = askedTokens ?? Math.min(room, config.defaultMaxTokens);
-  if (room < 1) throw tooLong("prompt_tokens", promptTokens, maxModelLen);
+  if (room < Math.min(1, askedTokens ?? 1)) throw tooLong("prompt_tokens", promptTokens, maxModelLen);
   if (maxTokens > room) throw tooLong("max_tokens", promptTokens, maxModelLen);
   const size = promptSize(promptTokens, 0, sharedBlockSize(model));
   return {

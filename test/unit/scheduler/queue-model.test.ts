@@ -126,6 +126,12 @@ describe("QueueModel", () => {
     model.expect({ promptTokenMs: 30, tokenGapMs: 60 });
     const { ttftMs, tpotMs } = model.predict(idle, work);
     assert.deepEqual([Math.round(ttftMs), Math.round(tpotMs)], [100, 5]);
+    model.expect({ promptTokenMs: 0.01, tokenGapMs: 0.02 });
+    assert.deepEqual(
+      [Math.round(model.predict(idle, work).ttftMs), model.predict(idle, work).tpotMs],
+      [50, 2.5],
+      "and promises at most twice of it",
+    );
   });
 
   test("a pause in the work is no part of a step", () => {
