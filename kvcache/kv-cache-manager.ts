@@ -124,7 +124,9 @@ export class KvCacheManager {
   admit(request: AdmissionRequest): Admission | null {
     const { key } = request;
     const pins = this.#options.canPin === false ? [] : (request.pins ?? []);
-    const seqId = this.#tables.takeSeqId();
+    const seqId = this.#tables.takeSeqId(() =>
+      request.useCachedPrefix ? this.#match(key).at(-1) : undefined,
+    );
     if (seqId === null) return null;
     const table: BlockTable = { seqId, key, blocks: [], path: [], pins, kind: "running" };
     const numShared = this.#copies ? this.#fillSlice(table, request) : this.#fillPaged(table, request);
@@ -132,7 +134,7 @@ export class KvCacheManager {
       this.#tables.seqIds.giveBack(seqId);
       return null;
     }
-    this.#pin(table, 0);
+    this.#pin(table);
     const { blockSize } = this.#options;
     return {
       seqId,
@@ -194,14 +196,16 @@ export class KvCacheManager {
   commit(seqId: SeqId, numComputedTokens: number): void {
     const table = this.#tables.running(seqId);
     const { blockSize } = this.#options;
+    const numBlocksBefore = table.path.length;
     while ((table.path.length + 1) * blockSize <= numComputedTokens) {
       const node = this.#prefixes.extend(table.path, table.key);
-      if (node === null) return;
+      if (node === null) break;
       node.holders.add(seqId);
       table.path.push(node);
-      this.#pin(table, table.path.length - 1);
       this.#tables.dropCoveredBranch(table.path);
     }
+    // All of it, for no block may be pinned for longer than the one before it.
+    if (table.path.length > numBlocksBefore) this.#pin(table);
   }
 
   /** Ends one owner's pin of a prefix. */
@@ -212,7 +216,7 @@ export class KvCacheManager {
   /** Ends a sequence's run. With `retain` its full computed blocks stay as a cached branch, else only what a pin would lose. */
   release(seqId: SeqId, options: { readonly retain: boolean }): void {
     const table = this.#tables.running(seqId);
-    this.#pin(table, 0);
+    this.#pin(table);
     // A slice is given up with its sequence, and what is pinned of it then saved like everything else.
     if (!this.#copies) this.host.savePinned(table, this.#tables.nowMs);
     const { path } = table;
@@ -248,12 +252,12 @@ export class KvCacheManager {
     });
   }
 
-  /** Pins what a sequence has of the prefixes that it wants kept, from `startBlock` on. */
-  #pin({ path, pins }: BlockTable, startBlock: number): void {
+  /** Pins what a sequence has of the prefixes that it wants kept. */
+  #pin({ path, pins }: BlockTable): void {
     const { nowMs } = this.#tables;
     for (const { numTokens, owner, ttlMs } of pins) {
       const end = Math.floor(numTokens / this.#options.blockSize);
-      pinPath(path.slice(startBlock, end), { owner, untilMs: nowMs + ttlMs }, nowMs);
+      pinPath(path.slice(0, end), { owner, untilMs: nowMs + ttlMs }, nowMs);
     }
   }
 

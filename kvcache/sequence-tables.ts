@@ -73,25 +73,35 @@ export class SequenceTables {
     return this.#options.layout === "streams";
   }
 
-  /** The lowest free id, for which the oldest branch without a pin, or else the oldest, may have to go; null when all ids run. */
-  takeSeqId(): SeqId | null {
+  /**
+   * The lowest free id, for which a branch may have to go; null when all ids run. `wanted` is the end of what the newcomer
+   * would share.
+   */
+  takeSeqId(wanted: () => PrefixNode | undefined): SeqId | null {
     const seqId = this.seqIds.take();
     if (seqId !== null) return seqId;
-    const oldest = this.#oldestBranch();
-    if (oldest === null) return null;
-    this.#host.save(oldest, 0, this.nowMs);
-    this.drop(oldest);
+    const branch = this.#branchToDrop(wanted());
+    if (branch === null) return null;
+    // By itself, lest all of the branch be kept for the sake of a short pin.
+    this.#host.savePinned(branch, this.nowMs);
+    this.#host.save(branch, 0, this.nowMs);
+    this.drop(branch);
     return this.seqIds.take();
   }
 
-  /** Rather one without a pin. */
-  #oldestBranch(): BlockTable | null {
-    let oldest: BlockTable | null = null;
+  /** The oldest, but rather one without a pin, and of either kind rather one that has not what is wanted. */
+  #branchToDrop(wanted: PrefixNode | undefined): BlockTable | null {
+    let worst: BlockTable | null = null;
+    let leastWorth = Infinity;
     for (const branch of this.branches.values()) {
-      if (numPinned(branch.path, this.nowMs) === 0) return branch;
-      oldest ??= branch;
+      const isPinned = numPinned(branch.path, this.nowMs) > 0;
+      const worth = (isPinned ? 2 : 0) + (wanted?.holders.has(branch.seqId) === true ? 1 : 0);
+      if (worth >= leastWorth) continue;
+      worst = branch;
+      leastWorth = worth;
+      if (worth === 0) break;
     }
-    return oldest;
+    return worst;
   }
 
   /** Gives an empty table the start of another one. */

@@ -35,14 +35,19 @@ export class DecayedRegression {
   /** X'y, weighted. */
   readonly #targets: Float64Array;
   readonly #coefficients: Float64Array;
+  readonly #canScale: boolean;
   #isSolved = true;
   #numObservations = 0;
   /** Of the latest ones in a row that were far below what was expected, the part of it that each was. */
   #partsFarBelow: number[] = [];
 
-  /** `decay` is what an observation weighs after the next one, in (0, 1]. */
-  constructor(numFeatures: number, decay: number) {
+  /**
+   * `decay` is what an observation weighs after the next one, in (0, 1]. `canScale` is for what has been seen at all sizes
+   * once: of observations that are all alike nothing tells what others should be scaled to.
+   */
+  constructor(numFeatures: number, decay: number, { canScale = false } = {}) {
     this.#decay = decay;
+    this.#canScale = canScale;
     this.#moments = Array.from({ length: numFeatures }, () => new Float64Array(numFeatures));
     this.#targets = new Float64Array(numFeatures);
     this.#coefficients = new Float64Array(numFeatures);
@@ -106,8 +111,9 @@ export class DecayedRegression {
   #compare(value: number, expected: number | null): number {
     if (expected === null) return value;
     const part = value / expected;
-    this.#partsFarBelow = part < 1 / MAX_SURPRISE ? [...this.#partsFarBelow, part] : [];
-    if (this.#partsFarBelow.length === NUM_FAR_BELOW) {
+    const latest = this.#partsFarBelow.slice(1 - NUM_FAR_BELOW);
+    this.#partsFarBelow = part < 1 / MAX_SURPRISE ? [...latest, part] : [];
+    if (this.#canScale && this.#partsFarBelow.length >= NUM_FAR_BELOW) {
       this.#scale(Math.max(...this.#partsFarBelow));
       this.#partsFarBelow = [];
     }

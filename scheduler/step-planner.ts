@@ -214,7 +214,9 @@ export class StepPlanner {
   /** For one that could start now: who waits for room has no turn to lend. */
   #leaderOf(waiting: Sequence, started: readonly Sequence[]): Sequence | undefined {
     const leader = findLeader(waiting, started, this.#kv);
-    return leader !== undefined && this.#roster.hasRoom(waiting) ? leader : undefined;
+    if (leader === undefined) return undefined;
+    const canStart = this.#roster.hasRoom(waiting) || this.#roster.running.pausedVictim() !== null;
+    return canStart ? leader : undefined;
   }
 
   /** What only the disk has of its prefix is being read. It asks once each time that it waits, so it never waits for long. */

@@ -40,8 +40,8 @@ export interface DecodeLoad {
  * in tiles of rows, whose empty ones count in part; below a tile c is larger.
  */
 export class StepTimeModel {
-  readonly #decode = new DecayedRegression(NUM_DECODE_FEATURES, 0.98);
-  readonly #prefill = new DecayedRegression(NUM_PREFILL_FEATURES, 0.95);
+  readonly #decode = new DecayedRegression(NUM_DECODE_FEATURES, 0.98, { canScale: true });
+  readonly #prefill = new DecayedRegression(NUM_PREFILL_FEATURES, 0.95, { canScale: true });
 
   get hasSeenPrefill(): boolean {
     return this.#prefill.numObservations > 0;

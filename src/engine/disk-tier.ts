@@ -259,8 +259,9 @@ export class DiskTier {
 
   /** Something that host memory will give up soon, if it can be had back sooner than by computing it. */
   #nextCold(): Work | null {
-    const segment = this.#disk.nextToWrite();
-    const work = segment === null ? null : this.#workOf(segment, {});
+    const [segment, clocks] = [this.#disk.nextToWrite(), this.#clocks()];
+    if (segment === null || this.#pauses.has(segment, clocks.nowMs)) return null;
+    const work = this.#workOf(segment, pinTimesOf(segment.nodes[0]!, clocks));
     if (work === null || this.#isWorthReading(work.segment, work.copy.bytes.length)) return work;
     work.copy.free();
     return null;

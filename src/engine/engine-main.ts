@@ -82,7 +82,8 @@ function load({ send, settings, measured }: LoadOptions): LoadedEngine {
       layoutCosts: layoutCosts ?? layoutKnowledge.costs,
       copyCost,
       rowMultiple,
-      stepTimes: scheduler.stepTimes.snapshot(),
+      // Beside other load they are not this machine's.
+      stepTimes: governed.numThreads === info.numThreads ? scheduler.stepTimes.snapshot() : null,
     },
     onStep: (wake) => disk?.fetch(wake),
     onShutdown: () => {

@@ -14,7 +14,8 @@ export interface StartMeasurements {
   readonly copyCost: CopyCost | null;
   /** With which the deterministic mode has passed its check; null in another mode. */
   readonly rowMultiple: number | null;
-  readonly stepTimes: StepTimeSnapshot;
+  /** Null where a thread had been given up when they were measured. */
+  readonly stepTimes: StepTimeSnapshot | null;
 }
 
 /** What could be another after a restart: a device or a library may be gone with the engine. */

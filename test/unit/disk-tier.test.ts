@@ -177,24 +177,31 @@ function countTries(machine: DiskMachine): { numTries: number } {
   return counter;
 }
 
-test("what does not fit is tried again ever more rarely, and at once when a file has gone", async () => {
-  const folder = temporaryFolder();
-  const machine = new DiskMachine(folder, { maxBytes: 400 });
-  const owners = ["a", "b", "c", "d"];
-  for (const [index, owner] of owners.entries()) machine.pin(range(100 * index, 8), HOUR_MS, owner);
-  await machine.disk.sync();
-  const numWritten = readdirSync(folder).length;
-  assert.ok(numWritten > 0 && numWritten < 4);
-  const counter = countTries(machine);
-  for (machine.nowMs = 1; machine.nowMs < 1000; machine.nowMs += 100) await machine.disk.sync();
-  assert.equal(counter.numTries, 0);
-  for (machine.nowMs = 1000; machine.nowMs < 60_000; machine.nowMs += 1000) await machine.disk.sync();
-  assert.ok(counter.numTries <= 5 * (4 - numWritten), `${counter.numTries} tries in a minute`);
-  for (const [index, owner] of owners.slice(0, -1).entries())
-    machine.kv.unpin({ tokens: range(100 * index, 8), cacheSalt: "salt" }, owner);
-  await machine.disk.sync();
-  assert.equal(new DiskMachine(folder).disk.load(), 8, "the last one has its place");
-});
+for (const isColdest of [false, true]) {
+  test(`what does not fit${isColdest ? ", though the next to go," : ""} is tried again ever more rarely, and at once when a file has gone`, async () => {
+    const folder = temporaryFolder();
+    const machine = new DiskMachine(folder, { maxBytes: 400 });
+    const owners = ["a", "b", "c", "d"];
+    for (const [index, owner] of owners.entries()) machine.pin(range(100 * index, 8), HOUR_MS, owner);
+    await machine.disk.sync();
+    const numWritten = readdirSync(folder).length;
+    assert.ok(numWritten > 0 && numWritten < 4);
+    if (isColdest) {
+      const { host } = machine.kv;
+      const written = [...host.segments].filter((segment) => host.disk.index.has(segment));
+      for (const { nodes } of written) machine.run(nodes.flatMap(({ tokens }) => tokens));
+    }
+    const counter = countTries(machine);
+    for (machine.nowMs = 1; machine.nowMs < 1000; machine.nowMs += 100) await machine.disk.sync();
+    assert.equal(counter.numTries, 0);
+    for (machine.nowMs = 1000; machine.nowMs < 60_000; machine.nowMs += 1000) await machine.disk.sync();
+    assert.ok(counter.numTries <= 5 * (4 - numWritten), `${counter.numTries} tries in a minute`);
+    for (const [index, owner] of owners.slice(0, -1).entries())
+      machine.kv.unpin({ tokens: range(100 * index, 8), cacheSalt: "salt" }, owner);
+    await machine.disk.sync();
+    assert.equal(new DiskMachine(folder).disk.load(), 8, "the last one has its place");
+  });
+}
 
 test("a disk that could not be written is tried again ever more rarely, and at the end of the process", async () => {
   const folder = join(temporaryFolder(), "prefixes");

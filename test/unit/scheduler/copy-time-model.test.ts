@@ -43,4 +43,12 @@ describe("CopyTimeModel", () => {
     assert.equal(model.operationsMs([{ ...shared, numCopiedTokens }]), model.copyMs(2, 1_000));
     assert.equal(model.operationsMs([shared]), 0, "a tag");
   });
+
+  test("a few short copies say nothing of long ones", () => {
+    const model = new CopyTimeModel();
+    const timeOf = (numTokens: number): number => 0.1 + 0.0006 * numTokens;
+    for (let step = 0; step < 200; step += 1) model.observe([save(4_096)], timeOf(4_096));
+    for (let step = 0; step < 3; step += 1) model.observe([save(128)], timeOf(128));
+    assert.ok(model.operationsMs([save(4_096)]) > 0.8 * timeOf(4_096));
+  });
 });

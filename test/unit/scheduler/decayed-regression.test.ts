@@ -40,7 +40,7 @@ describe("DecayedRegression", () => {
   });
 
   test("forgets at once what was learned ten times too slow", () => {
-    const regression = new DecayedRegression(2, 0.98);
+    const regression = new DecayedRegression(2, 0.98, { canScale: true });
     for (let index = 0; index < 100; index += 1) regression.observe([1, 1 + (index % 8)], 100);
     for (let index = 0; index < 6; index += 1) regression.observe([1, 1 + (index % 8)], 10);
     assertClose(regression.predict([1, 4]), 10, 0.5);
