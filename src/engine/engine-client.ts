@@ -146,7 +146,7 @@ export class EngineClient implements Engine, GenerationPort {
     return this.#forecaster.forecast(request);
   }
 
-  refusalOf(request: ProspectiveRequest): GenerationError | null {
+  refusalOf(request: ProspectiveRequest, prediction = this.forecast(request)): GenerationError | null {
     const queue = this.#ledger.waiting.totals;
     const state = {
       engineState: this.state,
@@ -155,7 +155,7 @@ export class EngineClient implements Engine, GenerationPort {
       // Those that are paused give way.
       numStarted: this.#ledger.runAgesMs(this.#options.now()).length,
       tenantQueue: this.#ledger.waiting.totalsOf(request.tenantId),
-      prediction: this.forecast(request),
+      prediction,
     };
     return refusalOf(request, state, this.#options.limits);
   }
@@ -182,15 +182,15 @@ export class EngineClient implements Engine, GenerationPort {
     const { observer, now, createAssembler, pieceOf } = this.#options;
     const sizes = this.#prefixes.sizesOf(request);
     const prospect = prospectOf(request, sizes);
-    const refusal = this.refusalOf(prospect);
+    const forecast = this.forecast(prospect);
+    const refusal = this.refusalOf(prospect, forecast);
     if (refusal !== null) {
       observer.onRefused(refusal.reason ?? refusal.code);
       throw refusal;
     }
     for (const { tokenIds } of request.prompts) this.#prefixes.note(tokenIds, request.cacheSalt);
     const nextSequenceId = (): string => (this.#sequenceCount++).toString(36);
-    const { totalMs, ttftMs } = this.forecast(prospect);
-    const firstTokenWithinMs = firstTokenWithin(request.targets ?? {}, totalMs - ttftMs);
+    const firstTokenWithinMs = firstTokenWithin(request.targets ?? {}, forecast.totalMs - forecast.ttftMs);
     const choices = createChoices(request, { nextSequenceId, createAssembler, pieceOf, firstTokenWithinMs });
     const generation = new ActiveGeneration({ request, choices, sink, port: this, observer, now });
     this.#generations.add(generation);

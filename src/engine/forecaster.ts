@@ -7,7 +7,7 @@ import { firstTokenWithin } from "./latency-targets.ts";
 import type { FinishedRequest } from "./observer.ts";
 import type { FromEngine } from "./protocol.ts";
 import type { SequenceLedger } from "./sequence-ledger.ts";
-import type { WaitingItem, WaitingTotals } from "./waiting-work.ts";
+import { NOTHING, type WaitingItem, type WaitingTotals } from "./waiting-work.ts";
 
 export interface EngineLoad {
   readonly stats: SchedulerStats;
@@ -22,7 +22,6 @@ interface Ahead {
   readonly interrupted: WaitingTotals;
 }
 
-const NOTHING: WaitingTotals = { numSequences: 0, numTokens: 0 };
 const NOBODY: Ahead = { waiting: NOTHING, interrupted: NOTHING };
 
 /** One that waits, and what its tenant has waiting before it. */
@@ -65,18 +64,19 @@ export class Forecaster {
   /** Of a newcomer. */
   forecast(request: ProspectiveRequest): Forecast {
     const { tenantId, priority, numPromptTokens, longestPrompt = numPromptTokens, targets = {} } = request;
-    const predict = this.#predictor();
+    const load = this.#load();
+    const predict = this.#predictor(load);
     // How long it will write does not depend on who is before it, but who is before it on that.
     const { ttftMs, totalMs } = predict(request, NOBODY);
     const withinMs = firstTokenWithin(targets, totalMs - ttftMs) ?? undefined;
-    const dueMs = dueTime(this.#load().nowMs, longestPrompt, withinMs);
+    const dueMs = dueTime(load.nowMs, longestPrompt, withinMs);
     const item = { tenantId, priority, numTokens: numPromptTokens, dueMs };
     return predict(request, this.#aheadOf(item, null));
   }
 
   /** Tells many at one moment for little more than one. */
   forQueue(): (work: QueuedWork) => Forecast {
-    const predict = this.#predictor();
+    const predict = this.#predictor(this.#load());
     return ({ item, maxTokens, ownAhead }) =>
       predict({ numSequences: 1, numPromptTokens: item.numTokens, maxTokens }, this.#aheadOf(item, ownAhead));
   }
@@ -85,7 +85,8 @@ export class Forecaster {
   totalWaitMs(): number {
     const ahead = { waiting: this.#ledger.waiting.totals, interrupted: this.#ledger.interrupted.totals };
     if (ahead.waiting.numSequences === 0) return 0;
-    return this.#predictor()({ numSequences: 0, numPromptTokens: 0, maxTokens: 0 }, ahead).queueMs;
+    return this.#predictor(this.#load())({ numSequences: 0, numPromptTokens: 0, maxTokens: 0 }, ahead)
+      .queueMs;
   }
 
   #aheadOf(item: WaitingItem, ownAhead: WaitingTotals | null): Ahead {
@@ -95,8 +96,7 @@ export class Forecaster {
     };
   }
 
-  #predictor(): (work: ExpectedWork, ahead: Ahead) => Forecast {
-    const { stats, model, nowMs } = this.#load();
+  #predictor({ stats, model, nowMs }: EngineLoad): (work: ExpectedWork, ahead: Ahead) => Forecast {
     const runAgesMs = this.#ledger.runAgesMs(nowMs);
     const ends = this.#model.endsOf(runAgesMs);
     // Those that are paused give way to whoever wants their place.

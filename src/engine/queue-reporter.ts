@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { Forecaster, QueuedWork } from "./forecaster.ts";
 import type { LedgerEntry, SequenceLedger } from "./sequence-ledger.ts";
-import { laneOf, type WaitingTotals } from "./waiting-work.ts";
+import { laneOf, NOTHING, type WaitingTotals } from "./waiting-work.ts";
 
 const INTERVAL_MS = 1000;
 /** Telling one takes tens of microseconds: so many at once hold nobody up. */
@@ -49,7 +49,7 @@ export class QueueReporter {
     const asking: Asking[] = [];
     for (const entry of [...this.#ledger.queued()].sort(compareDue)) {
       const { waiting: item, generation, choice } = entry;
-      const own = ownAhead.get(laneOf(item)) ?? { numSequences: 0, numTokens: 0 };
+      const own = ownAhead.get(laneOf(item)) ?? NOTHING;
       if (generation.choices[0] === choice && generation.asksForPlace) {
         asking.push({ entry, work: { item, maxTokens: generation.request.maxTokens, ownAhead: own } });
       }

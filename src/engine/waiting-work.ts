@@ -29,7 +29,7 @@ interface ClassTotals {
   readonly numTokens: CappedSum;
 }
 
-const NOTHING: WaitingTotals = { numSequences: 0, numTokens: 0 };
+export const NOTHING: WaitingTotals = { numSequences: 0, numTokens: 0 };
 
 /** Sequences that wait, by tenant and class, to tell who would go before whom. */
 export class WaitingWork {
